@@ -1,0 +1,65 @@
+"""The composition root: settings, pool, endpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+
+from claude_code_proxy.http.count_tokens import CountTokens
+from claude_code_proxy.http.messages import Messages
+from claude_code_proxy.http.pages import ROUTES, refused
+from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, Surface
+from claude_code_proxy.settings import SettingsError, load_settings
+from claude_code_proxy.upstream import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from claude_code_proxy.settings import Settings
+
+
+def create_app(settings: Settings | None = None) -> Surface:
+    """The application, from these settings or the environment's.
+
+    Settings that cannot be used end the program with what is wrong, as it has not started yet.
+    """
+    if settings is None:
+        try:
+            settings = load_settings()
+        except SettingsError as cause:
+            raise SystemExit(f"claude-code-proxy: {cause}") from None
+    log_to_stderr()
+    pool = Pool(settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: no collection needs to look at it again
+        app.state.ready = True
+        yield
+        app.state.ready = False
+        await pool.close()
+
+    pages = Starlette(
+        routes=ROUTES,
+        lifespan=lifespan,
+        exception_handlers={HTTPException: refused, Exception: refused},
+    )
+    pages.state.ready = False
+    return Surface({MESSAGES: Messages(settings, pool), COUNT_TOKENS: CountTokens(settings)}, pages)
+
+
+def log_to_stderr() -> None:
+    """Show this package's log where nothing else was arranged, and once: uvicorn's access log says less."""
+    log = logging.getLogger("claude_code_proxy")
+    if not log.handlers and not logging.getLogger().handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+    logging.getLogger("uvicorn.access").disabled = True

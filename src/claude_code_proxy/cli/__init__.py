@@ -1,0 +1,64 @@
+"""The command line. Heavy imports wait until their command runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from claude_code_proxy import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EXAMPLES = """\
+examples:
+  claude-code-proxy                              serve on http://127.0.0.1:4000
+  claude-code-proxy try "What is a proxy?"       an answer from a small model on this machine, without any key
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status."""
+    arguments = _parser().parse_args(argv)
+    if arguments.command == "try":
+        from claude_code_proxy.cli.try_ import run
+
+        return run(arguments.prompt, model=arguments.model, max_tokens=arguments.max_tokens)
+    return _serve(arguments.host, arguments.port)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="claude-code-proxy",
+        description="Run Claude Code and the Claude Agent SDK on any model.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"claude-code-proxy {__version__}")
+    _serve_options(parser)
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    _serve_options(commands.add_parser("serve", help="serve (the default)"))
+    trying = commands.add_parser("try", help="ask a small real model on this machine, without any key")
+    trying.add_argument("prompt", nargs="?", default="What is the capital of France?")
+    trying.add_argument("--model", default="smollm2-135m")
+    trying.add_argument("--max-tokens", type=int, default=128)
+    return parser
+
+
+def _serve_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=4000)
+
+
+def _serve(host: str, port: int) -> int:
+    import uvicorn
+
+    from claude_code_proxy.app import create_app
+
+    app = create_app()
+    sys.stderr.write(
+        f"Claude Code Proxy on http://{host}:{port}\n\n  ANTHROPIC_BASE_URL=http://{host}:{port} claude\n\n"
+    )
+    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+    return 0

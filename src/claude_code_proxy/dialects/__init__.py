@@ -1,0 +1,13 @@
+"""The wire formats, by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from claude_code_proxy.dialects import anthropic, openai_chat
+
+if TYPE_CHECKING:
+    from claude_code_proxy.dialects.base import Dialect
+
+DIALECTS: Final[dict[str, Dialect]] = {dialect.name: dialect for dialect in (anthropic.DIALECT, openai_chat.DIALECT)}
+"""Every dialect a provider may name."""

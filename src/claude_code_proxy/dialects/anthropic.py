@@ -1,0 +1,120 @@
+"""Anthropic's own wire format: passed through, not translated.
+
+The raw body goes on with only `model` replaced, the answer's bytes come back untouched. Newer Claude models
+bind their thinking to the whole prompt before it, so any edit would make later turns fail.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from claude_code_proxy.dialects import errors
+from claude_code_proxy.dialects.base import Dialect, Outgoing
+from claude_code_proxy.wire.encoder import Encoder
+from claude_code_proxy.wire.events import Block, Signature, Text, Thinking, ToolArgs, ToolCall
+from claude_code_proxy.wire.failure import Failed, failed, from_error
+from claude_code_proxy.wire.framing import Whole
+from claude_code_proxy.wire.json_text import fields, items
+from claude_code_proxy.wire.machine import Pipe
+from claude_code_proxy.wire.tap import Tap, WholeTap, stop_of, usage_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from claude_code_proxy.dialects.base import Answer, Call, Headers, Reply
+    from claude_code_proxy.wire.events import Event
+    from claude_code_proxy.wire.watch import Watch
+
+_FORWARDED: Final = ("anthropic-version", "anthropic-beta", "user-agent", "x-app")
+_FORWARDED_PREFIX: Final = "x-stainless-"
+_VERSION: Final = "2023-06-01"
+
+REPLY_HEADERS: Final = frozenset({"request-id", "retry-after", "x-should-retry", "anthropic-*"})
+
+
+def request(call: Call) -> Outgoing:
+    """The client's own request, to another model."""
+    changes: dict[str, str | int] = {}
+    if call.model != call.head.model:
+        changes["model"] = call.model
+    if _over_cap(call):
+        changes["max_tokens"] = call.max_output_tokens
+    body = call.head.with_fields(**changes) if changes else call.head.raw
+    query = f"?{call.query}" if call.query else ""
+    return Outgoing(f"{call.base_url}/v1/messages{query}", body, forwarded_headers(call))
+
+
+def _over_cap(call: Call) -> bool:
+    """Whether the client asks for more than the user's MAX_OUTPUT_TOKENS; what is no number is not ours to judge."""
+    asked = bytes(call.head.fields.get("max_tokens", b""))
+    return bool(call.max_output_tokens) and asked.isdigit() and int(asked) > call.max_output_tokens
+
+
+def forwarded_headers(call: Call) -> Headers:
+    """The client's headers that an Anthropic upstream acts on; never its credentials."""
+    kept = {
+        name: value for name, value in call.headers.items() if name in _FORWARDED or name.startswith(_FORWARDED_PREFIX)
+    }
+    return tuple({"anthropic-version": _VERSION, **kept}.items())
+
+
+def reply(call: Call, answer: Answer, watch: Watch) -> Reply:
+    """Passes the bytes; only a whole message sent to a client that waits for a stream is taken apart."""
+    if not call.head.stream:
+        return WholeTap(watch)
+    if answer.media_type == "application/json":
+        return Pipe(Whole(), MessageDecoder(), Encoder(f"msg_{call.seed}", call.head.model, watch))
+    return Tap(watch)
+
+
+def failure(answer: Answer, body: bytes) -> Failed:
+    """An error in Anthropic's envelope passes as it is, since the client acts on its wording."""
+    try:
+        content = fields(orjson.loads(body))
+    except orjson.JSONDecodeError:
+        content = {}
+    if content.get("type") == "error" and fields(content.get("error")):
+        told = from_error(content, answer.status)
+        return Failed(told.type, told.message, answer.status, errors.kept(answer), body)
+    return errors.failure(answer, body)
+
+
+class MessageDecoder:
+    """A machine from one whole message to events."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes, /) -> Sequence[Event]:
+        try:
+            message = fields(orjson.loads(data))
+        except orjson.JSONDecodeError:
+            message = {}
+        if not message:
+            return (failed("api_error", "The upstream answered something that is not JSON.", status=502),)
+        if message.get("type") == "error" or "error" in message:
+            return (from_error(message),)
+        events: list[Event] = [usage_of(message)]
+        for key, block in enumerate(items(message.get("content"))):
+            events += _said(key, block)
+        return (*events, stop_of(message))
+
+    def close(self) -> Sequence[Event]:
+        return ()
+
+
+def _said(key: int, block: dict[str, Any]) -> Sequence[Event]:
+    match block:
+        case {"type": "text", "text": str(text)} if not block.get("citations"):
+            return (Text(text),)
+        case {"type": "thinking", "thinking": str(text)}:
+            signature = block.get("signature")
+            return (Thinking(text), Signature(signature)) if signature else (Thinking(text),)
+        case {"type": "tool_use", "id": str(ident), "name": str(name)}:
+            return ToolCall(key, ident, name), ToolArgs(key, orjson.dumps(block.get("input") or {}).decode())
+        case _:
+            return (Block(block),)
+
+
+DIALECT: Final = Dialect("anthropic", request, reply, failure, REPLY_HEADERS)

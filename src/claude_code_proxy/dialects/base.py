@@ -1,0 +1,96 @@
+"""What a dialect is: a wire format, as a handful of pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from msgspec import Struct, field
+
+from claude_code_proxy.wire.collect import Collector
+from claude_code_proxy.wire.encoder import Encoder
+from claude_code_proxy.wire.events import Event
+from claude_code_proxy.wire.failure import Failed
+from claude_code_proxy.wire.framing import SSE, Whole
+from claude_code_proxy.wire.head import Head
+from claude_code_proxy.wire.machine import Machine, Pipe
+from claude_code_proxy.wire.watch import Watch
+
+Headers: TypeAlias = tuple[tuple[str, str], ...]
+
+
+class Call(Struct, frozen=True):
+    """One request to one upstream: what the client asked, and whom.
+
+    `head` is the client's body. `model` is the upstream's name for the
+    model. `quirks` are the provider's deviations from the dialect (providers.toml). `seed` is unique to the
+    reply: ids that the upstream does not give are made from it. `headers` (names in lower case) and `query`
+    are the client's.
+    """
+
+    head: Head
+    model: str
+    seed: str
+    base_url: str
+    quirks: Mapping[str, Any] = {}
+    max_output_tokens: int = 0
+    headers: Mapping[str, str] = {}
+    query: str = ""
+
+
+class Outgoing(Struct, frozen=True):
+    """A request as it leaves: credentials are added by the gateway, which knows whose they are."""
+
+    url: str
+    body: bytes
+    headers: Headers = ()
+
+
+class Answer(Struct, frozen=True):
+    """The head of an upstream's HTTP answer. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def media_type(self) -> str:
+        """The media type without parameters, in lower case; empty when there is none."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+Reply: TypeAlias = Machine[bytes, bytes]
+
+
+class Dialect(Struct, frozen=True):
+    """A wire format.
+
+    - `request(call)` turns the client's request into the upstream's; raises `ApiError` for a bad one.
+    - `reply(call, answer, watch)` gives the machine that turns the upstream's bytes into the client's.
+    - `failure(answer, body)` says in Anthropic's words what an HTTP error of the upstream means.
+    - `reply_headers` are headers of the upstream's answer that are handed to the client.
+    """
+
+    name: str
+    request: Callable[[Call], Outgoing]
+    reply: Callable[[Call, Answer, Watch], Reply]
+    failure: Callable[[Answer, bytes], Failed]
+    reply_headers: frozenset[str] = frozenset()
+
+
+Decoder: TypeAlias = Machine[bytes, Event]
+
+
+def translated(call: Call, answer: Answer, watch: Watch, decoder: Decoder, *filters: Machine[Event, Event]) -> Reply:
+    """The way of a translated reply: framing, decoder, filters, then a stream or one message as the client asked.
+
+    The framing goes by what the upstream sent, not by what was asked of it: some answer one JSON body to a
+    request for a stream.
+    """
+    framing: Machine[bytes, bytes] = SSE() if answer.media_type == "text/event-stream" else Whole()
+    last = Encoder if call.head.stream else Collector
+    return Pipe(framing, decoder, *filters, last(f"msg_{call.seed}", call.head.model, watch))
+
+
+def run(machine: Machine[Any, Any], items: Sequence[Any]) -> list[Any]:
+    """All that a machine gives for these items and its close."""
+    return [*(out for item in items for out in machine.feed(item)), *machine.close()]

@@ -1,0 +1,214 @@
+"""A conversation in Anthropic's shape into one of chat messages.
+
+The hard part is order. Anthropic puts the results of tool calls into the next user message, in any order
+and mixed with text and images; chat wants one `tool` message for each call, directly after the calls and
+in text only, so what else stood there follows them. The output for a prefix of the conversation is a
+prefix of the output, so that upstreams find their caches again.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from claude_code_proxy.dialects.openai_chat.quirks import Quirks
+    from claude_code_proxy.wire.messages import Content, Message
+
+Part: TypeAlias = dict[str, Any]
+
+ATTRIBUTION: Final = "x-anthropic-billing-header:"
+"""Claude Code's first system block. It is for Anthropic's accounting and differs between sessions."""
+
+_NO_RESULT: Final = "[The tool call was interrupted: there is no result.]"
+_NO_OUTPUT: Final = "(no output)"
+_CONTINUE: Final = "Continue."
+
+
+def system_text(system: str | list[Content] | None) -> str:
+    """The system prompt as one text, without the attribution block."""
+    if not system:
+        return ""
+    if isinstance(system, str):
+        return system
+    texts = (block["text"] for block in system if block.get("type") == "text")
+    return "\n\n".join(text for text in texts if text.strip() and not text.startswith(ATTRIBUTION))
+
+
+def chat_messages(system: str, conversation: Sequence[Message], quirks: Quirks) -> list[dict[str, Any]]:
+    """The messages to send: the system prompt, then the turns."""
+    out: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+    calls: list[str] = []  # ids of the calls that still want their results
+    for assistant, run in groupby(conversation, key=lambda message: message["role"] == "assistant"):
+        turns = list(run)
+        if assistant:
+            message = _assistant(turns)
+            calls = [call["id"] for call in message.get("tool_calls", ())]
+            if calls or message["content"]:
+                out.append(message)
+        else:
+            out += _answers(turns, calls, quirks)
+            calls = []
+    out += [_tool_message(ident, _NO_RESULT) for ident in calls]
+    if out and out[-1]["role"] == "assistant":  # many servers refuse to be asked nothing
+        out.append({"role": "user", "content": _CONTINUE})
+    return out
+
+
+def blocks_of(content: str | Iterable[Content]) -> Iterable[Content]:
+    """Content as blocks, whichever of its two forms it has."""
+    return ({"type": "text", "text": content},) if isinstance(content, str) else content
+
+
+# -- what the model said
+
+
+def _assistant(turns: Sequence[Message]) -> dict[str, Any]:
+    texts: list[str] = []
+    calls: list[dict[str, Any]] = []
+    for block in _blocks(turns):
+        kind = block.get("type")
+        if kind == "text" and block["text"]:
+            texts.append(block["text"])
+        elif kind == "tool_use":
+            function = {"name": block["name"], "arguments": msgspec.json.encode(block.get("input") or {}).decode()}
+            calls.append({"id": block["id"], "type": "function", "function": function})
+    message: dict[str, Any] = {"role": "assistant", "content": "\n".join(texts) or None}
+    if calls:
+        message["tool_calls"] = calls
+    return message
+
+
+# -- what it was told
+
+
+def _answers(turns: Sequence[Message], calls: Sequence[str], quirks: Quirks) -> Iterator[dict[str, Any]]:
+    """A run of user and system messages: first a result for every call, in the calls' order, then the rest."""
+    results = {
+        block["tool_use_id"]: block
+        for block in _blocks(turns)
+        if block.get("type") == "tool_result" and block["tool_use_id"] in calls
+    }
+    later: list[Part] = []
+    for ident in calls:
+        result = results.get(ident)
+        yield _tool_message(ident, _NO_RESULT if result is None else _result_text(result))
+        later += _result_media(result, quirks) if result else ()
+    parts = later
+    for message in turns:
+        if message["role"] == "system":
+            text = system_text(message["content"])
+            if not text:
+                continue
+            if quirks.system_anywhere:
+                yield from _user(parts)
+                parts = []
+                yield {"role": "system", "content": text}
+            else:
+                parts.append(_text_part(f"<system-reminder>\n{text}\n</system-reminder>"))
+            continue
+        for block in blocks_of(message["content"]):
+            if block.get("type") != "tool_result" or block["tool_use_id"] not in results:
+                parts += _user_parts(block, quirks)
+    yield from _user(parts)
+
+
+def _user(parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
+    """One user message; a plain string where it is all text, since many servers take nothing else."""
+    if all(part["type"] == "text" for part in parts):
+        text = "\n\n".join(part["text"] for part in parts)
+        if text:
+            yield {"role": "user", "content": text}
+    else:
+        yield {"role": "user", "content": list(parts)}
+
+
+def _user_parts(block: Content, quirks: Quirks) -> list[Part]:
+    match block.get("type"):
+        case "text":
+            return [_text_part(block["text"])] if block["text"] else []
+        case "image":
+            return [_image(block)]
+        case "document":
+            return _document(block, quirks)
+        case "tool_result":  # its call is not in the conversation any more
+            return [_text_part(_result_text(block)), *_result_media(block, quirks)]
+        case _:
+            return [_text_part(_as_text(block))]
+
+
+def _tool_message(ident: str, text: str) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": ident, "content": text}
+
+
+def _result_text(block: Content) -> str:
+    """The text of a tool result. Its images and documents follow in a user message, and are announced here."""
+    content = block.get("content") or ""
+    texts = [_as_text(inner) for inner in blocks_of(content)]
+    text = "\n".join(text for text in texts if text) or _NO_OUTPUT
+    return f"Error: {text}" if block.get("is_error") else text
+
+
+def _result_media(block: Content, quirks: Quirks) -> list[Part]:
+    content = block.get("content") or ""
+    media = [inner for inner in blocks_of(content) if inner.get("type") in {"image", "document"}]
+    return [part for inner in media for part in _user_parts(inner, quirks)]
+
+
+def _as_text(block: Content) -> str:
+    """A block as text, for where nothing but text may stand."""
+    match block.get("type"):
+        case "text":
+            return block["text"]
+        case "image":
+            return "[The image follows.]"
+        case "document":
+            return "[The document follows.]"
+        case "tool_reference":
+            return f"Loaded tool: {block['tool_name']}"
+        case _:
+            return msgspec.json.encode(block).decode()
+
+
+def _image(block: Content) -> Part:
+    source = block["source"]
+    match source.get("type"):
+        case "base64":
+            return _url_part(f"data:{source.get('media_type', 'image/png')};base64,{source.get('data', '')}")
+        case "url":
+            return _url_part(str(source.get("url", "")))
+        case _:
+            return _text_part("[An image that only Anthropic's file store holds.]")
+
+
+def _document(block: Content, quirks: Quirks) -> list[Part]:
+    source = block["source"]
+    title = block.get("title") or "document"
+    match source.get("type"):
+        case "text":
+            return [_text_part(f"{title}:\n{source.get('data', '')}")]
+        case "content":
+            return [part for inner in blocks_of(source.get("content") or "") for part in _user_parts(inner, quirks)]
+        case "base64" if quirks.files:
+            data = f"data:{source.get('media_type', 'application/pdf')};base64,{source.get('data', '')}"
+            return [{"type": "file", "file": {"filename": f"{title}.pdf", "file_data": data}}]
+        case _:
+            return [_text_part(f"[{title}: this model cannot read it.]")]
+
+
+def _text_part(text: str) -> Part:
+    return {"type": "text", "text": text}
+
+
+def _url_part(url: str) -> Part:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _blocks(turns: Sequence[Message]) -> Iterator[Content]:
+    for message in turns:
+        if message["role"] != "system":
+            yield from blocks_of(message["content"])

@@ -1,0 +1,37 @@
+"""A chat upstream's token counts in Anthropic's meaning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from claude_code_proxy.wire.events import Usage
+from claude_code_proxy.wire.json_text import fields
+
+
+def usage_in(chunk: dict[str, Any]) -> Usage | None:
+    """The usage that a chunk carries, wherever it carries it; None for none.
+
+    Chat counts cached tokens into the prompt, Anthropic does not. Reasoning is part of the completion,
+    but some (xAI) count it beside: their total tells.
+    """
+    usage = fields(chunk.get("usage")) or fields(fields(chunk.get("x_groq")).get("usage"))
+    if not usage:
+        return None
+    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    asked, said = fields(usage.get("prompt_tokens_details")), fields(usage.get("completion_tokens_details"))
+    read = _count(asked, "cached_tokens")
+    if read is None:
+        read = _count(usage, "prompt_cache_hit_tokens")  # DeepSeek
+    written = _count(asked, "cache_write_tokens")
+    thinking = _count(said, "reasoning_tokens")
+    total = _count(usage, "total_tokens")
+    if thinking and completion is not None and total == (prompt or 0) + completion + thinking:
+        completion += thinking
+    if prompt is not None:
+        prompt = max(0, prompt - (read or 0) - (written or 0))
+    return Usage(prompt, completion, read, written, thinking)
+
+
+def _count(counts: dict[str, Any], name: str) -> int | None:
+    value = counts.get(name)
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

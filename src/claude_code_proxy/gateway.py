@@ -1,0 +1,99 @@
+"""The one coroutine that joins the parts: a request in, the bytes of its reply out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from claude_code_proxy.dialects import DIALECTS
+from claude_code_proxy.dialects.base import Call
+from claude_code_proxy.wire.failure import ApiError
+from claude_code_proxy.wire.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator, Mapping
+
+    from claude_code_proxy.dialects.base import Answer, Dialect
+    from claude_code_proxy.routing import Target
+    from claude_code_proxy.settings import Settings
+    from claude_code_proxy.upstream import Pool
+    from claude_code_proxy.wire.head import Head
+
+
+class Exchange:
+    """One request and what becomes of it.
+
+    The first part is given; `headers` (of the upstream, for the client) and `watch` fill while it is served.
+    `client_headers` have names in lower case. `seed` is unique to the exchange.
+    """
+
+    __slots__ = ("client_headers", "head", "headers", "query", "seed", "target", "watch")
+
+    def __init__(
+        self,
+        head: Head,
+        target: Target,
+        seed: str,
+        *,
+        client_headers: Mapping[str, str],
+        query: str,
+    ) -> None:
+        self.head, self.target, self.seed = head, target, seed
+        self.client_headers, self.query = client_headers, query
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.watch = Watch()
+
+    def call(self, settings: Settings) -> Call:
+        """The request as its dialect sees it."""
+        provider = self.target.provider
+        return Call(
+            head=self.head,
+            model=self.target.model,
+            seed=self.seed,
+            base_url=provider.root,
+            quirks=provider.quirks,
+            max_output_tokens=settings.max_output_tokens,
+            headers=self.client_headers,
+            query=self.query,
+        )
+
+
+async def serve(exchange: Exchange, settings: Settings, pool: Pool) -> AsyncGenerator[bytes]:
+    """The reply, as it comes, in the form the client asked for.
+
+    Nothing is yielded before the upstream has said something, so whatever goes wrong until then is an
+    `ApiError` and can still be an HTTP error. A stream that breaks off later ends in `event: error`.
+    Closing the generator closes the connection to the upstream.
+    """
+    provider, watch = exchange.target.provider, exchange.watch
+    dialect = DIALECTS[provider.dialect]
+    key = provider.credentials()
+    call = exchange.call(settings)
+    outgoing = dialect.request(call)
+    headers = {**dict(outgoing.headers), **provider.headers, **key}
+    async with pool.post(outgoing.url, outgoing.body, headers) as upstream:
+        answer = upstream.answer
+        exchange.headers += _handed_on(answer, dialect)
+        if not 200 <= answer.status < 300:
+            raise ApiError(dialect.failure(answer, await upstream.error_body()))
+        machine = dialect.reply(call, answer, watch)
+        try:
+            async for chunk in upstream.chunks():
+                if data := b"".join(machine.feed(chunk)):
+                    yield data
+                if watch.over:
+                    break
+        except ApiError as cut:
+            watch.cut = cut.failed
+        rest = b"".join(machine.close())
+        if watch.failed and not watch.started:
+            raise ApiError(watch.failed)
+        if rest:
+            yield rest
+        await upstream.finish()
+
+
+def _handed_on(answer: Answer, dialect: Dialect) -> Iterator[tuple[bytes, bytes]]:
+    """The headers of the answer that its dialect hands to the client; `name-*` stands for a prefix."""
+    for name, value in answer.headers.items():
+        if name in dialect.reply_headers or f"{name.partition('-')[0]}-*" in dialect.reply_headers:
+            yield name.encode("latin-1"), value.encode("latin-1")

@@ -1,0 +1,62 @@
+"""One log line a request: who asked for what, where it went, what came of it. Never a prompt, never a key."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from claude_code_proxy.gateway import Exchange
+
+_log = logging.getLogger("claude_code_proxy.access")
+
+CLIENT_GONE = 499
+"""The status that is logged, as is the custom, for a client that did not wait for the answer."""
+
+
+class Record:
+    """What the log line of one request tells; filled in while it is served."""
+
+    __slots__ = ("_began", "exchange", "model", "path", "request_id", "status", "target")
+
+    def __init__(self, path: str) -> None:
+        self._began = time.monotonic()
+        self.request_id, self.path = f"req_{secrets.token_hex(12)}", path
+        self.model = self.target = "-"
+        self.status = 0
+        self.exchange: Exchange | None = None
+
+    def write(self) -> None:
+        """Write the line."""
+        seconds = time.monotonic() - self._began
+        _log.info(
+            "%s %s → %s %d %.2fs %s%s",
+            self.path,
+            _printable(self.model),
+            _printable(self.target),
+            self.status,
+            seconds,
+            self._outcome(),
+            self.request_id,
+        )
+
+    def _outcome(self) -> str:
+        if self.exchange is None:
+            return ""
+        watch = self.exchange.watch
+        usage = watch.usage
+        words = [
+            f"{name}={count}"
+            for name, count in (("in", usage.input), ("out", usage.output), ("cached", usage.cache_read))
+            if count is not None
+        ]
+        words += [f"stop={watch.stop.reason}"] if watch.stop else []
+        words += [f"error={watch.failed.type}"] if watch.failed else []
+        return "".join(f"{word} " for word in words)
+
+
+def _printable(text: str) -> str:
+    """A client's text without anything that could forge a second line or colour a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text[:200])

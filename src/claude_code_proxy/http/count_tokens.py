@@ -1,0 +1,42 @@
+"""`POST [/{provider}:{model}]/v1/messages/count_tokens`: an estimate, made here.
+
+Claude Code asks for two dozen counts at once; asking an upstream for each would cost more than the answer
+is worth. Nothing leaves the machine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from claude_code_proxy.counting import count
+from claude_code_proxy.http.access import Record
+from claude_code_proxy.http.asgi import client_headers, merged, read_body, send_whole
+from claude_code_proxy.http.edge import answered
+from claude_code_proxy.routing import route
+from claude_code_proxy.wire.head import decode_head
+
+if TYPE_CHECKING:
+    from claude_code_proxy.http.asgi import Receive, Scope, Send
+    from claude_code_proxy.settings import Settings
+
+
+class CountTokens:
+    """The endpoint. `pinned` is what the URL names before it: `provider:model`, or empty."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
+        record = Record("count_tokens")
+        await answered(self._answer(scope, receive, send, pinned, record), send, record)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
+        client_headers(scope)
+        head = decode_head(await read_body(scope, receive, self._settings.max_body))
+        record.model = head.model
+        record.target = str(route(pinned, head.model, self._settings))
+        body = orjson.dumps({"input_tokens": count(head)})
+        record.status = 200
+        await send_whole(send, 200, body, merged((), (), record.request_id))

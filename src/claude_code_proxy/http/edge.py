@@ -1,0 +1,35 @@
+"""The outermost frame of an endpoint: whatever happens inside, the client gets an answer and the log a line."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from claude_code_proxy.http.access import CLIENT_GONE
+from claude_code_proxy.http.asgi import ClientGone, send_failure
+from claude_code_proxy.wire.failure import INTERNAL, ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from claude_code_proxy.http.access import Record
+    from claude_code_proxy.http.asgi import Send
+
+_log = logging.getLogger(__name__)
+
+
+async def answered(work: Coroutine[None, None, None], send: Send, record: Record) -> None:
+    """Run an endpoint's work; turn what it raises before its answer has begun into an error answer."""
+    try:
+        await work
+    except ClientGone:
+        record.status = CLIENT_GONE
+    except ApiError as cause:
+        record.status = cause.failed.status
+        await send_failure(send, cause.failed, record.request_id)
+    except Exception:  # noqa: BLE001 -- a mistake of ours: the client is told so much, the log the rest
+        record.status = INTERNAL.status
+        _log.exception("request %s failed", record.request_id)
+        await send_failure(send, INTERNAL, record.request_id)
+    finally:
+        record.write()

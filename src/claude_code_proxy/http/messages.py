@@ -1,0 +1,68 @@
+"""`POST [/{provider}:{model}]/v1/messages`: the endpoint that everything is about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from claude_code_proxy.gateway import Exchange, serve
+from claude_code_proxy.http.access import Record
+from claude_code_proxy.http.asgi import client_headers, merged, read_body, send_failure, send_whole
+from claude_code_proxy.http.edge import answered
+from claude_code_proxy.http.stream import EventStream, while_connected
+from claude_code_proxy.routing import route
+from claude_code_proxy.wire.failure import ApiError
+from claude_code_proxy.wire.head import decode_head
+
+if TYPE_CHECKING:
+    from claude_code_proxy.http.asgi import Receive, Scope, Send
+    from claude_code_proxy.settings import Settings
+    from claude_code_proxy.upstream import Pool
+
+
+class Messages:
+    """The endpoint. `pinned` is what the URL names before it: `provider:model`, or empty."""
+
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self._settings, self._pool = settings, pool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
+        record = Record("messages")
+        await answered(self._answer(scope, receive, send, pinned, record), send, record)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
+        settings = self._settings
+        headers = client_headers(scope)
+        head = decode_head(await read_body(scope, receive, settings.max_body))
+        record.model = head.model
+        target = route(pinned, head.model, settings)
+        record.target = str(target)
+        exchange = record.exchange = Exchange(
+            head,
+            target,
+            record.request_id.removeprefix("req_"),
+            client_headers=headers,
+            query=scope["query_string"].decode("latin-1"),
+        )
+        chunks = serve(exchange, settings, self._pool)
+        if not head.stream:
+            await while_connected(receive, self._whole(send, exchange, record))
+            return
+        stream = EventStream(
+            chunks,
+            record.request_id,
+            exchange.headers,
+            ping_after=settings.ping_interval,
+            commit_after=settings.commit_after,
+        )
+        await stream(receive, send)
+        record.status = stream.status
+
+    async def _whole(self, send: Send, exchange: Exchange, record: Record) -> None:
+        try:
+            body = b"".join([data async for data in serve(exchange, self._settings, self._pool)])
+        except ApiError as cause:
+            record.status = cause.failed.status
+            await send_failure(send, cause.failed, record.request_id, exchange.headers)
+            return
+        record.status = 200
+        await send_whole(send, 200, body, merged(exchange.headers, (), record.request_id))

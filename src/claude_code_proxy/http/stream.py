@@ -1,0 +1,141 @@
+"""Sends a reply while it comes, keeps its line warm, and stops when the client has gone.
+
+The client's connection is watched in every phase: while the upstream is being reached, while it thinks,
+and while it talks. When the client goes, the reply's generator is closed at once, and with it the
+connection to the upstream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from claude_code_proxy.http.asgi import ClientGone, merged, send_failure
+from claude_code_proxy.wire.failure import INTERNAL, ApiError, Failed, error_event
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine
+
+    from claude_code_proxy.http.asgi import Receive, Send
+
+    Work = Coroutine[None, None, None]
+
+PING: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
+
+_SSE: Final = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+
+_log = logging.getLogger(__name__)
+
+
+class EventStream:
+    """Sends the chunks of a reply as server-sent events.
+
+    `headers` is read when the first chunk is there. Until then an `ApiError` from the chunks becomes an
+    HTTP error; after `commit_after` seconds the answer is begun with a ping anyway, because clients give
+    up on a server that sends no headers. A line that is quiet for `ping_after` seconds gets a ping.
+    """
+
+    def __init__(
+        self,
+        chunks: AsyncGenerator[bytes],
+        request_id: str,
+        headers: list[tuple[bytes, bytes]],
+        *,
+        ping_after: float,
+        commit_after: float,
+    ) -> None:
+        self._chunks, self._request_id, self._headers = chunks, request_id, headers
+        self._ping_after, self._commit_after = ping_after, commit_after
+        self._begun = self._over = False
+        self._sent = 0
+        self.status = 200
+        self.failed: Failed | None = None
+
+    async def __call__(self, receive: Receive, send: Send) -> None:
+        """Raises `ClientGone` when the client closed the connection before the reply ended."""
+        await while_connected(receive, self._pump(send), beside=partial(self._keep_warm, send))
+
+    async def _pump(self, send: Send) -> None:
+        async with contextlib.aclosing(self._chunks):
+            try:
+                async for data in self._chunks:
+                    if not self._begun:
+                        await self._begin(send)
+                    self._sent += 1
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+            except ApiError as cause:
+                return await self._fail(send, cause.failed)
+            except Exception:  # noqa: BLE001 -- the edge: a mistake of ours must not look like an end
+                _log.exception("request %s failed", self._request_id)
+                return await self._fail(send, INTERNAL)
+        if not self._begun:
+            await self._begin(send)
+        self._over = True
+        return await send({"type": "http.response.body", "body": b""})
+
+    async def _begin(self, send: Send) -> None:
+        self._begun = True
+        headers = merged(self._headers, _SSE, self._request_id)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def _fail(self, send: Send, failure: Failed) -> None:
+        self.failed, self._over = failure, True
+        if self._begun:
+            await send({"type": "http.response.body", "body": error_event(failure)})
+        else:
+            self._begun, self.status = True, failure.status
+            await send_failure(send, failure, self._request_id, self._headers)
+
+    async def _keep_warm(self, send: Send) -> None:
+        waited = 0.0
+        while not self._over:
+            seen = self._sent
+            await asyncio.sleep(self._ping_after)
+            waited += self._ping_after
+            if not self._begun and waited >= self._commit_after:
+                await self._begin(send)
+            if self._begun and not self._over and self._sent == seen:
+                await send({"type": "http.response.body", "body": PING, "more_body": True})
+
+
+async def while_connected(receive: Receive, work: Work, *, beside: Callable[[], Work] | None = None) -> None:
+    """Run `work`, and `beside` it as long as it runs, until it ends or the client goes.
+
+    Raises `ClientGone` in the latter case, after `work` was cancelled and has ended.
+    """
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("must run in a task")
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    others = [asyncio.ensure_future(watch())]
+    if beside:
+        others.append(asyncio.ensure_future(_quietly(beside)))
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not gone:
+            raise
+        task.uncancel()
+        raise ClientGone from None
+    except OSError as cause:
+        raise ClientGone from cause
+    finally:
+        for other in others:
+            other.cancel()
+
+
+async def _quietly(work: Callable[[], Work]) -> None:
+    """Run it; that the client does not take what is sent is noticed by others."""
+    with contextlib.suppress(OSError):
+        await work()

@@ -1,0 +1,58 @@
+"""Paths to endpoints. The two that carry the traffic are reached without a framework in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from claude_code_proxy.http.access import Record
+from claude_code_proxy.http.edge import answered
+from claude_code_proxy.wire.failure import ApiError, Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from starlette.applications import Starlette
+
+    from claude_code_proxy.http.asgi import Receive, Scope, Send
+
+    Endpoint = Callable[[Scope, Receive, Send, str], Awaitable[None]]
+
+COUNT_TOKENS: Final = "/v1/messages/count_tokens"
+MESSAGES: Final = "/v1/messages"
+
+_POST_ONLY: Final = Failed("invalid_request_error", "Use POST here.", 405, ((b"allow", b"POST"),))
+
+
+def split(path: str) -> tuple[str, str] | None:
+    """A path into what pins the model (`provider:model`, or empty) and the endpoint; None for other paths.
+
+    Doubled and trailing slashes, and the `/v1` of a base URL that was given with one, mean nothing.
+    """
+    path = path.rstrip("/")
+    for endpoint in (MESSAGES, COUNT_TOKENS):
+        if path.endswith(endpoint):
+            pinned = path[: -len(endpoint)].strip("/")
+            return ("" if pinned == "v1" else pinned), endpoint
+    return None
+
+
+class Surface:
+    """The ASGI application: endpoints by path, and pages for everything else."""
+
+    def __init__(self, endpoints: Mapping[str, Endpoint], pages: Starlette) -> None:
+        self._endpoints, self._pages = endpoints, pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        place = split(scope["path"]) if scope["type"] == "http" and scope["method"] != "HEAD" else None
+        if place is None:
+            await self._pages(scope, receive, send)
+            return
+        pinned, endpoint = place
+        if scope["method"] != "POST":
+            await answered(_refuse(_POST_ONLY), send, Record(scope["method"]))
+            return
+        await self._endpoints[endpoint](scope, receive, send, pinned)
+
+
+async def _refuse(failure: Failed) -> None:
+    raise ApiError(failure)

@@ -1,0 +1,117 @@
+"""Providers: places that speak a dialect, as data."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from claude_code_proxy.dialects import DIALECTS
+from claude_code_proxy.dialects.openai_chat.quirks import quirks_of
+from claude_code_proxy.wire.failure import error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Auth = Literal["bearer", "x-api-key", "x-goog-api-key"]
+
+
+class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One provider, as providers.toml describes it and the user's settings complete it."""
+
+    name: str = ""
+    dialect: str
+    base_url: str = ""
+    base_url_env: str = ""
+    api_key: str = ""
+    api_key_env: str = ""
+    key_optional: bool = False
+    auth: Auth = "bearer"
+    path_prefix: str = ""
+    headers: dict[str, str] = {}
+    aliases: tuple[str, ...] = ()
+    prefix: str = ""
+    vendors: tuple[str, ...] = ()
+    vendors_elsewhere: bool = False
+    serves_claude: bool = False
+    quirks: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"Provider({self.name!r}, {self.base_url!r})"  # never the key
+
+    @property
+    def root(self) -> str:
+        """The URL that the dialect's paths are appended to."""
+        return self.base_url + self.path_prefix
+
+    @property
+    def host(self) -> str:
+        """Host and port of the base URL, for messages."""
+        return urlsplit(self.base_url).netloc
+
+    def credentials(self) -> dict[str, str]:
+        """The header that carries the key. It goes to this provider's base URL and nowhere else.
+
+        Raises `ApiError` if the provider is not set up: 400 without a base URL, 401 without a key.
+        """
+        if not self.base_url:
+            message = f"The provider {self.name!r} has no address: set {self.base_url_env}."
+            raise error("invalid_request_error", message)
+        if not self.api_key:
+            if self.key_optional or not self.api_key_env:
+                return {}
+            message = f"The provider {self.name!r} has no key: set {self.api_key_env} and start the proxy again."
+            raise error("authentication_error", message, final=True)
+        return {"authorization": f"Bearer {self.api_key}"} if self.auth == "bearer" else {self.auth: self.api_key}
+
+
+class ProviderError(ValueError):
+    """A provider's table that cannot be used; the message says where and what is allowed."""
+
+
+def load_providers(
+    environ: Mapping[str, str],
+    overlay: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Provider]:
+    """The built-in providers with `overlay` laid over them table by table, their variables filled in.
+
+    `overlay` holds tables by provider name in the shape of providers.toml. Raises `ProviderError`.
+    """
+    rows: dict[str, dict[str, Any]] = tomllib.loads(files(__package__).joinpath("providers.toml").read_text("utf-8"))
+    for name, table in (overlay or {}).items():
+        rows[name.lower()] = {**rows.get(name.lower(), {}), **table}
+    return {name: _provider(name, row, environ) for name, row in rows.items()}
+
+
+def _provider(name: str, row: Mapping[str, Any], environ: Mapping[str, str]) -> Provider:
+    try:
+        provider = msgspec.convert({**row, "name": name}, Provider)
+        if provider.dialect == "openai_chat":
+            quirks_of(provider.quirks)
+    except msgspec.ValidationError as cause:
+        message = f"provider {name!r}: {cause}"
+        raise ProviderError(message) from None
+    if provider.dialect not in DIALECTS:
+        message = f"provider {name!r}: dialect must be one of {', '.join(DIALECTS)}, not {provider.dialect!r}"
+        raise ProviderError(message)
+    base_url = environ.get(provider.base_url_env, "").strip() or provider.base_url
+    return msgspec.structs.replace(
+        provider,
+        base_url=_checked_url(base_url, provider.base_url_env or f"provider {name!r}: base_url"),
+        api_key=environ.get(provider.api_key_env, "").strip() or provider.api_key,
+    )
+
+
+def _checked_url(url: str, source: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment):
+        message = f"{source} must be an http:// or https:// address without a query, not {url!r}"
+        raise ProviderError(message)
+    if parts.username or parts.password:
+        message = f"{source} must not hold a user name or password"
+        raise ProviderError(message)
+    return url.rstrip("/")

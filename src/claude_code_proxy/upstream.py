@@ -1,0 +1,119 @@
+"""The way out: the HTTP pool. The only file that knows the client library.
+
+Redirects are not followed, since they would carry a key to another host. Bodies are read as they come.
+Nothing is tried twice here: what is worth another attempt is the gateway's decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from claude_code_proxy.dialects.base import Answer
+from claude_code_proxy.wire.failure import ApiError, Failed, failed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+
+    from claude_code_proxy.settings import Settings
+
+_ERROR_BODY = 1 << 20
+"""How much of an error's body is read: errors are short, and one that is not must not fill the memory."""
+
+_LAST_WORD = 0.25
+"""Seconds to wait for the end of a body that has said all: longer than any healthy server needs."""
+
+
+class Upstream:
+    """An upstream's answer while it is read."""
+
+    __slots__ = ("_response", "answer")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.answer = Answer(response.status, {name.lower(): value for name, value in response.headers.items()})
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises `ApiError` when it breaks off or falls silent for too long."""
+        try:
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as cause:
+            raise ApiError(_reason(cause, self._response.url.authority)) from cause
+
+    async def error_body(self) -> bytes:
+        """The body of an error answer, as much of it as is sensible and arrives."""
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+            return await self._response.content.read(_ERROR_BODY)
+        return b""
+
+    async def finish(self) -> None:
+        """Read to the end of a body that has said all, so that its connection can serve again."""
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+            async with asyncio.timeout(_LAST_WORD):
+                while not self._response.content.at_eof():
+                    await self._response.content.readany()
+
+
+class Pool:
+    """Connections to every upstream. Opened on first use, in the loop that uses it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._timeout = aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=settings.connect_timeout,
+            sock_read=settings.idle_timeout,
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    @contextlib.asynccontextmanager
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> AsyncGenerator[Upstream]:
+        """Send a request and wait for the head of its answer; the connection is closed on the way out.
+
+        Raises `ApiError` when the upstream cannot be reached or does not answer.
+        """
+        session = self._session = self._session or self._open()
+        try:
+            response = await session.post(url, data=body, headers=headers, allow_redirects=False)
+        except (aiohttp.ClientError, TimeoutError, OSError) as cause:
+            raise ApiError(_reason(cause, urlsplit(url).netloc)) from cause
+        try:
+            yield Upstream(response)
+        finally:
+            response.close()  # does nothing to a connection whose body was read to its end
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            headers={"accept-encoding": "identity", "content-type": "application/json"},
+            skip_auto_headers=("user-agent",),
+        )
+
+
+def _reason(cause: Exception, host: str) -> Failed:
+    """Why an upstream could not be reached or stopped talking, in words that can be shown."""
+    match cause:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return failed("api_error", f"The TLS certificate of {host} could not be verified.", status=502)
+        case aiohttp.ConnectionTimeoutError():
+            return failed("timeout_error", f"{host} did not accept a connection in time.")
+        case TimeoutError():
+            return failed("timeout_error", f"{host} was silent for too long.")
+        case aiohttp.ClientConnectorError():
+            reason = os.strerror(cause.os_error.errno) if (cause.os_error.errno or 0) > 0 else "unknown host"
+            message = f"Cannot connect to {host} ({reason}). Is it running, and is the provider's base URL right?"
+            return failed("api_error", message, status=502)
+        case _:
+            return failed("api_error", f"{host} broke the connection.", status=502)

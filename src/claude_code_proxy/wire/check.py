@@ -1,0 +1,131 @@
+"""The outline of a request that a translation walks through, checked before it does.
+
+Only what would make the walk stumble is checked: the types of the fields that are read. Unknown fields,
+unknown block types and unknown values pass, because clients learn new ones every week. A native upstream
+judges its requests itself; nothing here touches them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from claude_code_proxy.wire.failure import error
+from claude_code_proxy.wire.json_text import fields, items
+
+if TYPE_CHECKING:
+    from claude_code_proxy.wire.failure import ApiError
+    from claude_code_proxy.wire.messages import Request
+
+_WORDS: Final[dict[type, str]] = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    type(None): "null",
+}
+
+_TEXT_OR_BLOCKS: Final = (str, list)
+
+_FIELDS: Final[dict[str, tuple[type, ...]]] = {
+    "max_tokens": (int,),
+    "messages": (list,),
+    "system": (*_TEXT_OR_BLOCKS, type(None)),
+    "tools": (list, type(None)),
+    "tool_choice": (dict, type(None)),
+    "thinking": (dict, type(None)),
+    "output_config": (dict, type(None)),
+    "metadata": (dict, type(None)),
+    "stop_sequences": (list, type(None)),
+    "temperature": (int, float, type(None)),
+    "top_p": (int, float, type(None)),
+    "top_k": (int, type(None)),
+}
+"""Top-level fields that are read, and what they may hold."""
+
+_MOST: Final = 2**53  # what JSON numbers hold exactly everywhere
+_REQUIRED: Final = ("max_tokens", "messages")
+_ROLES: Final = ("user", "assistant", "system")
+
+_BLOCK_FIELDS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
+    "text": {"text": (str,)},
+    "thinking": {"thinking": (str,)},
+    "image": {"source": (dict,)},
+    "document": {"source": (dict,)},
+    "tool_use": {"id": (str,), "name": (str,)},
+    "tool_result": {"tool_use_id": (str,)},
+    "tool_reference": {"tool_name": (str,)},
+}
+"""Fields that a block of the type must have. Blocks of other types are not looked into."""
+
+
+def checked(body: object, *, counting: bool = False) -> Request:
+    """The body as a request, or `ApiError` (400) that names the field and what it must hold.
+
+    `counting`: the body is one of count_tokens, which has no `max_tokens`.
+    """
+    request = _object(body, "The request body")
+    for name in _REQUIRED:
+        if name not in request and not (counting and name == "max_tokens"):
+            raise _error("field required", name)
+    for name, kinds in _FIELDS.items():
+        if name in request:
+            _expect(request[name], kinds, name)
+    if not 0 <= request.get("max_tokens", 0) <= _MOST:
+        raise _error("must be between 0 and 2^53", "max_tokens")
+    if not request["messages"]:
+        raise _error("at least one message is required", "messages")
+    for n, message in enumerate(items(request["messages"])):
+        _check_message(message, "messages", n)
+    _check_blocks(request.get("system"), "system")
+    for n, tool in enumerate(items(request.get("tools"))):
+        _check_tool(tool, "tools", n)
+    for n, sequence in enumerate(items(request.get("stop_sequences"))):
+        _expect(sequence, (str,), "stop_sequences", n)
+    return cast("Request", request)
+
+
+def _check_message(value: object, *where: str | int) -> None:
+    message = _object(value, *where)
+    if message.get("role") not in _ROLES:
+        raise _error(f"must be one of {', '.join(_ROLES)}", *where, "role")
+    if "content" not in message:
+        raise _error("field required", *where, "content")
+    _expect(message["content"], _TEXT_OR_BLOCKS, *where, "content")
+    _check_blocks(message["content"], *where, "content")
+
+
+def _check_blocks(content: object, *where: str | int) -> None:
+    """Content that is a list: its blocks. Content that is a string has none."""
+    for n, value in enumerate(items(content)):
+        block = _object(value, *where, n)
+        kind = _expect(block.get("type"), (str,), *where, n, "type")
+        for name, kinds in _BLOCK_FIELDS.get(kind, {}).items():
+            _expect(block.get(name), kinds, *where, n, name)
+        if kind == "tool_result":
+            _expect(block.get("content"), (*_TEXT_OR_BLOCKS, type(None)), *where, n, "content")
+            _check_blocks(block.get("content"), *where, n, "content")
+
+
+def _check_tool(value: object, *where: str | int) -> None:
+    tool = _object(value, *where)
+    if "name" in tool or not tool.get("type"):
+        _expect(tool.get("name"), (str,), *where, "name")
+    _expect(tool.get("input_schema"), (dict, type(None)), *where, "input_schema")
+
+
+def _object(value: object, *where: str | int) -> dict[str, Any]:
+    return fields(_expect(value, (dict,), *where))
+
+
+def _expect(value: Any, kinds: tuple[type, ...], *where: str | int) -> Any:
+    if isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds):
+        return value
+    allowed = " or ".join(dict.fromkeys(_WORDS[kind] for kind in kinds))
+    held = next((word for kind, word in _WORDS.items() if type(value) is kind), "that")
+    raise _error(f"must be {allowed}, not {held}", *where)
+
+
+def _error(problem: str, *where: str | int) -> ApiError:
+    return error("invalid_request_error", f"{'.'.join(map(str, where))}: {problem}")

@@ -1,0 +1,107 @@
+"""Bytes off the wire into payloads: server-sent events, JSON lines, or one whole body.
+
+Bytes are split, not text: a JSON string may hold U+2028 or U+0085, which text line splitters take for
+line ends. Only LF, CR and CRLF end a line here, as the standard of server-sent events says.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class SSE:
+    """The `data` of each server-sent event, its lines joined by LF.
+
+    Comments, ids, event names and events without data are left out. An event that the stream's end cuts
+    off still counts: what matters is whether its JSON is whole, and the reader of the JSON finds that out.
+    """
+
+    __slots__ = ("_data", "_fresh", "_rest")
+
+    def __init__(self) -> None:
+        self._fresh = True  # nothing read yet: a byte order mark may come
+        self._rest: list[bytes] = []  # pieces of the line that has not ended
+        self._data: list[bytes] = []  # data lines of the event that has not ended
+
+    def feed(self, chunk: bytes, /) -> Sequence[bytes]:
+        if b"\n" not in chunk and b"\r" not in chunk:  # a piece of a long line: do not join it again and again
+            self._rest.append(chunk)
+            return ()
+        return self._lines(self._joined(chunk))
+
+    def close(self) -> Sequence[bytes]:
+        return self._lines(self._joined(b"") + b"\n\n")
+
+    def _joined(self, chunk: bytes) -> bytes:
+        if self._rest:
+            self._rest.append(chunk)
+            chunk = b"".join(self._rest)
+            self._rest.clear()
+        if self._fresh and chunk:
+            self._fresh = False
+            chunk = chunk.removeprefix(_BOM)
+        return chunk
+
+    def _lines(self, text: bytes) -> Sequence[bytes]:
+        held = b""
+        if b"\r" in text:
+            if text.endswith(b"\r"):  # perhaps the first half of CRLF
+                text, held = text[:-1], b"\r"
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, rest = text.split(b"\n")
+        if rest or held:
+            self._rest.append(rest + held)
+        events: list[bytes] = []
+        data = self._data
+        for line in lines:
+            if line.startswith(b"data:"):
+                data.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif not line and data:
+                events.append(data[0] if len(data) == 1 else b"\n".join(data))
+                data.clear()
+        return events
+
+
+class Lines:
+    """One JSON document a line; blank lines are left out."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []
+
+    def feed(self, chunk: bytes, /) -> Sequence[bytes]:
+        if b"\n" not in chunk:
+            self._rest.append(chunk)
+            return ()
+        *lines, rest = b"".join([*self._rest, chunk]).split(b"\n")
+        self._rest = [rest] if rest else []
+        return [line for line in lines if line.strip()]
+
+    def close(self) -> Sequence[bytes]:
+        rest = b"".join(self._rest)
+        self._rest = []
+        return [rest] if rest.strip() else []
+
+
+class Whole:
+    """The whole body as one payload, once it is there."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def feed(self, chunk: bytes, /) -> Sequence[bytes]:
+        self._parts.append(chunk)
+        return ()
+
+    def close(self) -> Sequence[bytes]:
+        body = b"".join(self._parts)
+        self._parts.clear()
+        return [body]

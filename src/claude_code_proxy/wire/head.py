@@ -1,0 +1,95 @@
+"""The few fields of a request that routing reads, without parsing the rest of a large body.
+
+The body is taken apart at its top level only. The pieces keep their bytes, so replacing `model` leaves
+every other byte of every other field as the client sent it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, TypeVar
+
+import msgspec
+import orjson
+from msgspec import Raw, Struct
+
+from claude_code_proxy.wire.failure import error
+
+_FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
+_MODEL: Final = msgspec.json.Decoder(str | None)
+_STREAM: Final = msgspec.json.Decoder(bool | None)
+_NULL: Final = Raw(b"null")
+
+T = TypeVar("T")
+
+
+class Head(Struct, frozen=True):
+    """A request's body, its `model` and `stream`, and its top-level fields as raw JSON."""
+
+    raw: bytes
+    model: str
+    stream: bool
+    fields: dict[str, Raw]
+
+    def with_fields(self, **values: str | int) -> bytes:
+        """The body with these top-level fields set and every other byte of every other field untouched."""
+        fields = {**self.fields, **{name: orjson.dumps(value) for name, value in values.items()}}
+        return b"{%b}" % b",".join(b"%b:%b" % (orjson.dumps(name), bytes(value)) for name, value in fields.items())
+
+
+def decode_head(raw: bytes) -> Head:
+    """Read the head of a request body.
+
+    Raises `ApiError` (400) for a body that is no JSON object, a missing or empty `model`, a `stream` that
+    is no boolean.
+    """
+    try:
+        fields = _FIELDS.decode(raw)
+    except msgspec.ValidationError:
+        raise error("invalid_request_error", "The request body must be a JSON object.") from None
+    except RecursionError:
+        raise error("invalid_request_error", "The request body is nested too deeply.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        mended = _mended(raw)
+        if mended is None:
+            raise error("invalid_request_error", f"The request body is not valid JSON: {cause}") from None
+        return decode_head(mended)
+    model = _field(fields, "model", _MODEL, "a string")
+    stream = _field(fields, "stream", _STREAM, "true or false")
+    if not model or not model.strip():
+        raise error("invalid_request_error", "model: must name a model")
+    return Head(raw, model, bool(stream), fields)
+
+
+def _field(fields: dict[str, Raw], name: str, decoder: msgspec.json.Decoder[T], what: str) -> T:
+    try:
+        return decoder.decode(fields.get(name, _NULL))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise error("invalid_request_error", f"{name}: must be {what}") from None
+
+
+def _mended(raw: bytes) -> bytes | None:
+    """The same JSON with U+FFFD for each half of a surrogate pair; None if that is not what is wrong with it.
+
+    JavaScript clients send such halves after cutting a string in the middle of an emoji.
+    """
+    try:
+        value = json.loads(raw, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)  # NaN and Infinity are not JSON
+
+
+def body_of(head: Head) -> Any:
+    """The whole body as Python values; whole numbers of any size stay exact. Raises `ApiError` (400)."""
+    try:
+        return msgspec.json.decode(head.raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        raise error("invalid_request_error", f"The request body is not valid JSON: {cause}") from None
+    except RecursionError:
+        raise error("invalid_request_error", "The request body is nested too deeply.") from None

@@ -1,0 +1,57 @@
+"""Reading JSON that nobody promised the shape of, and JSON that arrives in pieces."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+_TOKEN = re.compile(r'["\\{}\[\]]')
+_QUOTE_OR_ESCAPE = re.compile(r'["\\]')
+
+
+def fields(value: object) -> dict[str, Any]:
+    """The value if it is an object, else an empty one."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def items(value: object) -> list[Any]:
+    """The value if it is a list, else an empty one."""
+    return cast("list[Any]", value) if isinstance(value, list) else []  # type: ignore[redundant-cast]  # not to pyright
+
+
+class Brackets:
+    """Follows the nesting of one JSON object or array through any cuts.
+
+    It does not validate: it tells when the bracket that came first was closed again. A document that is
+    no object or array is never whole to it.
+    """
+
+    __slots__ = ("_depth", "_escaped", "_in_string", "whole")
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._in_string = self._escaped = False
+        self.whole = False
+
+    def feed(self, text: str) -> None:
+        """One more piece of the document's text."""
+        at, end = 0, len(text)
+        if self._escaped and end:
+            at, self._escaped = 1, False
+        while at < end and (found := (_QUOTE_OR_ESCAPE if self._in_string else _TOKEN).search(text, at)):
+            at = found.end()
+            char = found.group()
+            if self._in_string:
+                if char == '"':
+                    self._in_string = False
+                elif at < end:
+                    at += 1  # the character after a backslash means nothing here
+                else:
+                    self._escaped = True
+            elif char == '"':
+                self._in_string = True
+            elif char in "{[":
+                self._depth += 1
+            elif char in "}]":
+                self._depth -= 1
+                self.whole = self.whole or self._depth <= 0

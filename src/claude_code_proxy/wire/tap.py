@@ -1,0 +1,152 @@
+"""A native stream of Anthropic's: handed on byte for byte, and watched.
+
+Whole events pass as they came. The piece of an event that has not ended is held back, so that a client
+never sees half of one when the stream is cut: it gets `event: error` instead. What comes before the first
+event that says something (`message_start`, pings) is held back as well, so that an early failure is still
+an HTTP error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+import orjson
+
+from claude_code_proxy.wire.events import Stop, Usage
+from claude_code_proxy.wire.failure import error_event, failed, from_error
+from claude_code_proxy.wire.framing import SSE
+from claude_code_proxy.wire.json_text import fields
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from claude_code_proxy.wire.events import StopReason
+    from claude_code_proxy.wire.watch import Watch
+
+_BOUNDARIES: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_SILENT: Final = frozenset({"message_start", "ping"})
+
+
+class Tap:
+    """A machine from the bytes of a native stream to the same bytes."""
+
+    __slots__ = ("_early", "_reader", "_rest", "_stop", "_watch")
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._reader = SSE()
+        self._rest: list[bytes] = []  # of the event that has not ended
+        self._early: list[bytes] = []  # whole events that say nothing yet
+        self._stop = Stop("end_turn")
+
+    def feed(self, chunk: bytes, /) -> Sequence[bytes]:
+        if self._watch.over:
+            return ()
+        seam = (self._rest[-1][-3:] if self._rest else b"") + chunk
+        if not any(mark in seam for mark in _BOUNDARIES):
+            self._rest.append(chunk)
+            return ()
+        data = b"".join([*self._rest, chunk])
+        end = max(at + len(mark) for mark in _BOUNDARIES if (at := data.rfind(mark)) >= 0)
+        self._rest = [data[end:]] if end < len(data) else []
+        return self._pass(data[:end])
+
+    def close(self) -> Sequence[bytes]:
+        if self._watch.over:
+            return ()
+        rest = b"".join(self._rest)
+        out = [*self._pass(rest + b"\n\n")] if b'"message_stop"' in rest else []  # only its blank line is missing
+        if not self._watch.over:
+            self._watch.failed = self._watch.truncation()
+            if self._watch.started:
+                out.append(error_event(self._watch.failed))
+        return out
+
+    def _pass(self, events: bytes) -> Sequence[bytes]:
+        for payload in self._reader.feed(events):
+            if b'"content_block_delta"' in payload[:60]:  # nearly always
+                self._watch.started = True
+            else:
+                self._look(payload)
+        if not self._watch.started:
+            self._early.append(events)
+            return ()
+        if self._early:
+            events = b"".join([*self._early, events])
+            self._early.clear()
+        return (events,)
+
+    def _look(self, payload: bytes) -> None:
+        try:
+            event = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            return  # the client is the judge of what it is sent
+        event = fields(event)
+        kind = event.get("type")
+        if kind == "error":
+            self._watch.failed = from_error(event)
+            return
+        self._watch.started = self._watch.started or kind not in _SILENT
+        if kind == "message_start":
+            self._count(event.get("message"))
+        elif kind == "message_delta":
+            self._count(event)
+            self._stop = stop_of(event.get("delta"))
+        elif kind == "message_stop":
+            self._watch.stop = self._stop
+
+    def _count(self, holder: object) -> None:
+        self._watch.usage = self._watch.usage.updated(usage_of(holder))
+
+
+class WholeTap:
+    """A machine from the bytes of a native whole reply to the same bytes, once they are all there."""
+
+    __slots__ = ("_parts", "_watch")
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._parts: list[bytes] = []
+
+    def feed(self, chunk: bytes, /) -> Sequence[bytes]:
+        self._parts.append(chunk)
+        return ()
+
+    def close(self) -> Sequence[bytes]:
+        watch, body = self._watch, b"".join(self._parts)
+        if watch.cut:
+            watch.failed = watch.cut
+            return ()
+        try:
+            message = fields(orjson.loads(body))
+        except orjson.JSONDecodeError:
+            message = {}
+        if not message:
+            watch.failed = failed("api_error", "The upstream answered something that is not JSON.", status=502)
+        elif message.get("type") == "error":
+            watch.failed = from_error(message)
+        else:
+            watch.usage = usage_of(message)
+            watch.started, watch.stop = True, stop_of(message)
+            return (body,)
+        return ()
+
+
+def usage_of(holder: object) -> Usage:
+    """The usage that a native message or `message_delta` carries; what is missing or no number is unknown."""
+    usage = fields(fields(holder).get("usage"))
+    thinking = fields(usage.get("output_tokens_details")).get("thinking_tokens")
+    keys = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    given, said, read, written = (_count(usage.get(key)) for key in keys)
+    return Usage(given, said, read, written, _count(thinking))
+
+
+def stop_of(holder: object) -> Stop:
+    """The stop reason that a native message or `message_delta.delta` carries."""
+    held = fields(holder)
+    reason = cast("StopReason", held.get("stop_reason") or "end_turn")  # newer reasons pass as they are
+    return Stop(reason, str(reason), held.get("stop_sequence"))
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

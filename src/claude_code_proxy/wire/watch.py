@@ -1,0 +1,40 @@
+"""What is known of a reply while its bytes pass, for whoever pumps them, logs them and counts them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from claude_code_proxy.wire.events import Usage
+from claude_code_proxy.wire.failure import failed
+
+if TYPE_CHECKING:
+    from claude_code_proxy.wire.events import Stop
+    from claude_code_proxy.wire.failure import Failed
+
+
+class Watch:
+    """The last stage of a reply writes it; the gateway reads it.
+
+    `started`: something was said, so the answer is committed to this upstream.
+    `stop`: the reply is whole, nothing more needs to be read. `failed`: it broke off.
+    `cut`: why there will be no more bytes, set by the pump before it closes the machine when it knows
+    more than "the stream ended" (a time-out, a reset).
+    """
+
+    __slots__ = ("cut", "failed", "started", "stop", "usage")
+
+    def __init__(self) -> None:
+        self.started = False
+        self.usage = Usage()
+        self.stop: Stop | None = None
+        self.failed: Failed | None = None
+        self.cut: Failed | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the reply has ended, well or badly."""
+        return self.stop is not None or self.failed is not None
+
+    def truncation(self) -> Failed:
+        """The failure of a stream that closed before its end."""
+        return self.cut or failed("api_error", "The upstream closed the stream before the reply ended.", status=502)

@@ -1,0 +1,13 @@
+"""How hard the property tests look, everywhere."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)  # how fast the machine is says nothing about the code
+
+settings.register_profile("tests", deadline=None, max_examples=200, suppress_health_check=_SLOW, database=None)
+settings.register_profile("ci", settings.get_profile("tests"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "tests")

@@ -1,0 +1,1 @@
+"""The real clients through the real server, against strict fakes."""

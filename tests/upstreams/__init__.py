@@ -1,0 +1,20 @@
+"""Loopback fakes of the upstreams: strict about what they are sent, scripted in what they answer."""
+
+from .chat import Call, Chat, FakeChat
+from .messages import FakeMessages, Msg, failure, text, thinking, tool_use
+from .server import Http, Raw, Recorded
+
+__all__ = [
+    "Call",
+    "Chat",
+    "FakeChat",
+    "FakeMessages",
+    "Http",
+    "Msg",
+    "Raw",
+    "Recorded",
+    "failure",
+    "text",
+    "thinking",
+    "tool_use",
+]
