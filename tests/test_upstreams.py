@@ -10,6 +10,7 @@ import anthropic
 import openai
 import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+
 from upstreams import Call, Chat, FakeChat, FakeMessages, Http, Msg, Raw, text, thinking, tool_use
 from upstreams.chat_rules import Request
 
@@ -153,7 +154,7 @@ async def test_chat_wants_a_key_and_the_right_path(openai_fake: FakeChat) -> Non
 
 @pytest.mark.parametrize("interleave", [False, True])
 async def test_the_openai_client_reads_the_stream(openai_fake: FakeChat, *, interleave: bool) -> None:
-    calls = [Call("Read", {"file_path": f"/tmp/{n}" * n}) for n in (1, 2, 3)]
+    calls = [Call("Read", {"file_path": f"/some/{n}" * n}) for n in (1, 2, 3)]
     openai_fake.use(Chat("Looking.", calls, reasoning="Hm.", interleave=interleave, chunk=5))
     indexes: list[int] = []
     async with openai.AsyncOpenAI(base_url=openai_fake.api, api_key="k", max_retries=0) as client:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.dialects import DIALECTS
-from claude_code_proxy.dialects.base import Call
+from claude_code_proxy.dialects.base import Call, Local, told
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 
-    from claude_code_proxy.dialects.base import Answer, Dialect
+    from claude_code_proxy.dialects.base import Answer, Dialect, Outgoing
     from claude_code_proxy.routing import Target
     from claude_code_proxy.settings import Settings
     from claude_code_proxy.upstream import Pool
+    from claude_code_proxy.wire.events import Event
     from claude_code_proxy.wire.head import Head
+    from claude_code_proxy.wire.machine import Machine
+
+_PDF: Final = b"application/pdf"
 
 
 class Exchange:
@@ -68,14 +73,17 @@ async def serve(exchange: Exchange, settings: Settings, pool: Pool) -> AsyncGene
     dialect = DIALECTS[provider.dialect]
     key = provider.credentials()
     call = exchange.call(settings)
-    outgoing = dialect.request(call)
+    outgoing = await _translated(dialect, call)
+    if isinstance(outgoing, Local):
+        yield b"".join(_run(told(call, watch), outgoing.events))
+        return
     headers = {**dict(outgoing.headers), **provider.headers, **key}
     async with pool.post(outgoing.url, outgoing.body, headers) as upstream:
         answer = upstream.answer
         exchange.headers += _handed_on(answer, dialect)
         if not 200 <= answer.status < 300:
-            raise ApiError(dialect.failure(answer, await upstream.error_body()))
-        machine = dialect.reply(call, answer, watch)
+            raise ApiError(dialect.failure(call, answer, await upstream.error_body()))
+        machine = dialect.reply(call, outgoing, answer, watch)
         try:
             async for chunk in upstream.chunks():
                 if data := b"".join(machine.feed(chunk)):
@@ -90,6 +98,19 @@ async def serve(exchange: Exchange, settings: Settings, pool: Pool) -> AsyncGene
         if rest:
             yield rest
         await upstream.finish()
+
+
+async def _translated(dialect: Dialect, call: Call) -> Outgoing | Local:
+    """The request for the upstream. Reading a PDF takes long, so that is done beside the event loop."""
+    if _PDF in call.head.raw:
+        return await asyncio.to_thread(dialect.request, call)
+    return dialect.request(call)
+
+
+def _run(machine: Machine[Event, bytes], events: Iterable[Event]) -> Iterator[bytes]:
+    for event in events:
+        yield from machine.feed(event)
+    yield from machine.close()
 
 
 def _handed_on(answer: Answer, dialect: Dialect) -> Iterator[tuple[bytes, bytes]]:

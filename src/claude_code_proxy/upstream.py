@@ -112,7 +112,8 @@ def _reason(cause: Exception, host: str) -> Failed:
         case TimeoutError():
             return failed("timeout_error", f"{host} was silent for too long.")
         case aiohttp.ClientConnectorError():
-            reason = os.strerror(cause.os_error.errno) if (cause.os_error.errno or 0) > 0 else "unknown host"
+            code = cause.os_error.errno or 0
+            reason = os.strerror(code) if code > 0 else "unknown host"
             message = f"Cannot connect to {host} ({reason}). Is it running, and is the provider's base URL right?"
             return failed("api_error", message, status=502)
         case _:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
+
 from upstreams import FakeChat, FakeMessages
 
 from .claude import Claude, NoCliError, find_cli

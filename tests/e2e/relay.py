@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Never
 
 import aiohttp
+from yarl import URL
+
 from upstreams import Http, Recorded
 from upstreams.server import Fake
-from yarl import URL
 
 HOP_BY_HOP = {"host", "connection", "content-length", "transfer-encoding", "content-encoding"}
 LONGEST_ANSWER = aiohttp.ClientTimeout(total=60)

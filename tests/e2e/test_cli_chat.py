@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from upstreams import Call, Chat, Http, Raw
 
 from .world import BIG, OPENAI_KEY, OPENROUTER_KEY, SMALL

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+
 from upstreams import FakeMessages, Http, Msg, text, thinking, tool_use
 
 from .claude import CLIENT_TOKEN

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from upstreams import Chat, FakeChat, FakeMessages, Msg, Raw, text
 
 from .http_client import CHAT, HELLO, NATIVE, send, told_text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+
 from upstreams import Chat
 
 from .http_client import CHAT, HEADERS, HELLO, NATIVE, send, told_text

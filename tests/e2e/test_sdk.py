@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anthropic
 import claude_agent_sdk as agent
 import pytest
+
 from upstreams import Call, Chat, Http, Msg, text, thinking, tool_use
 
 from .claude import CLIENT_TOKEN

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from upstreams import Chat, FakeChat, FakeMessages, Http, Msg, text
 
 from .claude import CLIENT_TOKEN

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+
 from upstreams import Call, Chat, Http, Msg, Raw, failure, text, thinking, tool_use
 from upstreams.messages import sse
 

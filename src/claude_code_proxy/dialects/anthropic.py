@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from claude_code_proxy.wire.events import Event
     from claude_code_proxy.wire.watch import Watch
 
-_FORWARDED: Final = ("anthropic-version", "anthropic-beta", "user-agent", "x-app")
-_FORWARDED_PREFIX: Final = "x-stainless-"
+_FORWARDED: Final = ("user-agent", "x-app")
+_FORWARDED_PREFIXES: Final = ("anthropic-", "x-stainless-")
 _VERSION: Final = "2023-06-01"
 
 REPLY_HEADERS: Final = frozenset({"request-id", "retry-after", "x-should-retry", "anthropic-*"})
@@ -55,12 +55,14 @@ def _over_cap(call: Call) -> bool:
 def forwarded_headers(call: Call) -> Headers:
     """The client's headers that an Anthropic upstream acts on; never its credentials."""
     kept = {
-        name: value for name, value in call.headers.items() if name in _FORWARDED or name.startswith(_FORWARDED_PREFIX)
+        name: value
+        for name, value in call.headers.items()
+        if name in _FORWARDED or name.startswith(_FORWARDED_PREFIXES)
     }
     return tuple({"anthropic-version": _VERSION, **kept}.items())
 
 
-def reply(call: Call, answer: Answer, watch: Watch) -> Reply:
+def reply(call: Call, _: Outgoing, answer: Answer, watch: Watch) -> Reply:
     """Passes the bytes; only a whole message sent to a client that waits for a stream is taken apart."""
     if not call.head.stream:
         return WholeTap(watch)
@@ -69,7 +71,7 @@ def reply(call: Call, answer: Answer, watch: Watch) -> Reply:
     return Tap(watch)
 
 
-def failure(answer: Answer, body: bytes) -> Failed:
+def failure(call: Call, answer: Answer, body: bytes) -> Failed:
     """An error in Anthropic's envelope passes as it is, since the client acts on its wording."""
     try:
         content = fields(orjson.loads(body))
@@ -78,7 +80,7 @@ def failure(answer: Answer, body: bytes) -> Failed:
     if content.get("type") == "error" and fields(content.get("error")):
         told = from_error(content, answer.status)
         return Failed(told.type, told.message, answer.status, errors.kept(answer), body)
-    return errors.failure(answer, body)
+    return errors.failure(call, answer, body)
 
 
 class MessageDecoder:
@@ -93,8 +95,10 @@ class MessageDecoder:
             message = {}
         if not message:
             return (failed("api_error", "The upstream answered something that is not JSON.", status=502),)
-        if message.get("type") == "error" or "error" in message:
+        if "error" in message:
             return (from_error(message),)
+        if "content" not in message:
+            return (failed("api_error", "The upstream answered something that is no message.", status=502),)
         events: list[Event] = [usage_of(message)]
         for key, block in enumerate(items(message.get("content"))):
             events += _said(key, block)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from msgspec import Struct, field
@@ -14,6 +14,7 @@ from claude_code_proxy.wire.failure import Failed
 from claude_code_proxy.wire.framing import SSE, Whole
 from claude_code_proxy.wire.head import Head
 from claude_code_proxy.wire.machine import Machine, Pipe
+from claude_code_proxy.wire.messages import Tool
 from claude_code_proxy.wire.watch import Watch
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
@@ -39,11 +40,21 @@ class Call(Struct, frozen=True):
 
 
 class Outgoing(Struct, frozen=True):
-    """A request as it leaves: credentials are added by the gateway, which knows whose they are."""
+    """A request as it leaves: credentials are added by the gateway, which knows whose they are.
+
+    `tools` are the tools that were offered, by the name they were offered under; the reply is read with them.
+    """
 
     url: str
     body: bytes
     headers: Headers = ()
+    tools: Mapping[str, Tool] = {}
+
+
+class Local(Struct, frozen=True):
+    """An answer that needs no upstream."""
+
+    events: tuple[Event, ...]
 
 
 class Answer(Struct, frozen=True):
@@ -64,16 +75,16 @@ Reply: TypeAlias = Machine[bytes, bytes]
 class Dialect(Struct, frozen=True):
     """A wire format.
 
-    - `request(call)` turns the client's request into the upstream's; raises `ApiError` for a bad one.
-    - `reply(call, answer, watch)` gives the machine that turns the upstream's bytes into the client's.
-    - `failure(answer, body)` says in Anthropic's words what an HTTP error of the upstream means.
+    - `request(call)` turns the client's request into the upstream's, or answers it; raises `ApiError` for a bad one.
+    - `reply(call, outgoing, answer, watch)` gives the machine that turns the upstream's bytes into the client's.
+    - `failure(call, answer, body)` says in Anthropic's words what an HTTP error of the upstream means.
     - `reply_headers` are headers of the upstream's answer that are handed to the client.
     """
 
     name: str
-    request: Callable[[Call], Outgoing]
-    reply: Callable[[Call, Answer, Watch], Reply]
-    failure: Callable[[Answer, bytes], Failed]
+    request: Callable[[Call], Outgoing | Local]
+    reply: Callable[[Call, Outgoing, Answer, Watch], Reply]
+    failure: Callable[[Call, Answer, bytes], Failed]
     reply_headers: frozenset[str] = frozenset()
 
 
@@ -87,10 +98,10 @@ def translated(call: Call, answer: Answer, watch: Watch, decoder: Decoder, *filt
     request for a stream.
     """
     framing: Machine[bytes, bytes] = SSE() if answer.media_type == "text/event-stream" else Whole()
+    return Pipe(framing, decoder, *filters, told(call, watch))
+
+
+def told(call: Call, watch: Watch) -> Machine[Event, bytes]:
+    """The last stage: events in the form the client asked for."""
     last = Encoder if call.head.stream else Collector
-    return Pipe(framing, decoder, *filters, last(f"msg_{call.seed}", call.head.model, watch))
-
-
-def run(machine: Machine[Any, Any], items: Sequence[Any]) -> list[Any]:
-    """All that a machine gives for these items and its close."""
-    return [*(out for item in items for out in machine.feed(item)), *machine.close()]
+    return last(f"msg_{call.seed}", call.head.model, watch)

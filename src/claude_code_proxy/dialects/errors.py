@@ -11,30 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from claude_code_proxy.dialects.limits import retold
 from claude_code_proxy.wire.failure import STATUS, Failed, type_of
 from claude_code_proxy.wire.json_text import fields
 
 if TYPE_CHECKING:
-    from claude_code_proxy.dialects.base import Answer
+    from claude_code_proxy.dialects.base import Answer, Call
 
-_OVERFLOW: Final = re.compile(
-    r"""context_length_exceeded | maximum\ context\ length | model's\ maximum\ context\ limit
-    | reduce\ the\ length\ of\ the\ (messages|prompt|input) | exceeds?\ (the\ )?(available\ )?context
-    | exceeds?\ (the\ )?model('s)?\ context | exceeds\ the\ context\ window | exceed\ context\ limit
-    | longer\ than\ the\ (maximum\ )?(model's\ )?(maximum\ )?(context\ )?length | exceed_context_size_error
-    | input\ tokens\ exceed | inputs`?\ tokens\ \+\ `?max_new_tokens | exceeds\ the\ maximum\ number\ of\ tokens
-    | input\ token\ count | current\ length\ is\ \d+\ while\ limit | maximum\ input\ length\ is
-    | maximum\ prompt\ length | input\ (is\ )?too\ long | prompt\ is\ too\ long | prompt\ exceeds\ max\ length
-    | range\ of\ input\ length\ should\ be | exceeded\ model\ token\ limit | context\ window\ exceeds\ limit
-    | requested\ token\ count\ exceeds | input\ length\ exceeds\ the\ context | too\ large\ for\ model\ with
-    | prompt\ is\ longer\ than\ the\ context""",
-    re.IGNORECASE | re.VERBOSE,
-)
-"""Wordings for a prompt that does not fit the model's window; only 400, 413 and 422 are looked at."""
+_SIZE_STATUS: Final = frozenset({400, 413, 422})
+"""The statuses that a refusal for size may have; anywhere else such words mean something else."""
 
-_OVERFLOW_STATUS: Final = frozenset({400, 413, 422})
-_NOT_OVERFLOW: Final = re.compile(r"string_above_max_length|max_tokens.{0,40}(is too large|must be)", re.IGNORECASE)
-_NUMBER: Final = re.compile(r"(?<![\w.])\d[\d,]{2,}(?![\w.]*\w)")
 _BILLING: Final = re.compile(
     r"insufficient_quota|insufficient (credits|balance)|billing|payment|exceeded your current quota",
     re.IGNORECASE,
@@ -44,10 +30,17 @@ _OVERLOADED: Final = re.compile(r"overloaded|no healthy upstream|loading model|c
 _KEPT: Final = ("retry-after", "x-should-retry")
 
 
-def failure(answer: Answer, body: bytes) -> Failed:
+def failure(call: Call, answer: Answer, body: bytes) -> Failed:
     """What an HTTP error answer means; never an exception, whatever the body holds."""
     code, message = told(body)
-    return classified(answer.status, code, message or f"The upstream answered HTTP {answer.status}.", kept(answer))
+    asked = bytes(call.head.fields.get("max_tokens", b""))
+    return classified(
+        answer.status,
+        code,
+        message or f"The upstream answered HTTP {answer.status}.",
+        kept(answer),
+        asked=int(asked) if asked.isdigit() else 0,
+    )
 
 
 def kept(answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
@@ -55,11 +48,21 @@ def kept(answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
     return tuple((name.encode(), answer.headers[name].encode()) for name in _KEPT if name in answer.headers)
 
 
-def classified(status: int, code: str, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Failed:
-    """A failure from a status, the provider's own code or type for it, and its message."""
+def classified(
+    status: int,
+    code: str,
+    message: str,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+    *,
+    asked: int = 0,
+) -> Failed:
+    """A failure from a status, the provider's own code or type for it, and its message.
+
+    `asked` is the output limit that was asked for.
+    """
     said = f"{code} {message}"
-    if status in _OVERFLOW_STATUS and _OVERFLOW.search(said) and not _NOT_OVERFLOW.search(said):
-        return Failed("invalid_request_error", _too_long(message), 400)
+    if status in _SIZE_STATUS and (size := retold(message, code, asked)):
+        return Failed("invalid_request_error", size, 400)
     if status in {402, 429} and _BILLING.search(said):
         return Failed("billing_error", message, 402, ((b"x-should-retry", b"false"),))
     if status in {500, 503} and _OVERLOADED.search(said):
@@ -107,21 +110,3 @@ def told_in(content: Any) -> tuple[str, str]:
 
 def _code(error: dict[str, Any]) -> str:
     return " ".join(str(error[key]) for key in ("code", "type") if error.get(key))
-
-
-def _too_long(message: str) -> str:
-    """The wording that makes Claude Code compact; with both numbers it knows by how much."""
-    if message.lower().startswith("prompt is too long"):
-        return message
-    numbers = sorted({int(found.replace(",", "")) for found in _NUMBER.findall(message)})
-    if len(numbers) < 2:
-        return f"prompt is too long: {message}"
-    limit, asked = (numbers[0], numbers[-1]) if len(numbers) == 2 else _limit_and_prompt(message, numbers)
-    return f"prompt is too long: {asked} tokens > {limit} maximum ({message})"
-
-
-def _limit_and_prompt(message: str, numbers: list[int]) -> tuple[int, int]:
-    """Of three or more numbers: the one named a limit or maximum, and the largest above it."""
-    found = re.search(r"(?:maximum|limit|window|length)[^\d]{0,40}(\d[\d,]{2,})", message, re.IGNORECASE)
-    limit = int(found.group(1).replace(",", "")) if found else numbers[0]
-    return limit, max(numbers)

@@ -83,7 +83,10 @@ async def send_whole(
 
 async def send_failure(send: Send, failure: Failed, request_id: str, headers: HeaderList = ()) -> None:
     """An error in Anthropic's envelope."""
-    await send_whole(send, failure.status, envelope(failure, request_id), merged(headers, failure.headers, request_id))
+    merged_headers = merged(headers, failure.headers, request_id)
+    if failure.body is None:  # the body names our id, so the header does
+        merged_headers = merged(merged_headers, [(b"request-id", request_id.encode())], request_id)
+    await send_whole(send, failure.status, envelope(failure, request_id), merged_headers)
 
 
 def merged(first: HeaderList, second: HeaderList, request_id: str) -> list[tuple[bytes, bytes]]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from claude_code_proxy.counting import count
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.asgi import client_headers, merged, read_body, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.routing import route
+from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.head import decode_head
 
 if TYPE_CHECKING:

@@ -173,9 +173,10 @@ class Encoder:
         if call.key in self._called:
             return ()
         self._called.add(call.key)
-        self._args, self._argued, self._unread = Brackets(), False, []
         block: dict[str, Any] = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
-        return self._begin(call.key, _dumps(block))
+        out = self._begin(call.key, _dumps(block))
+        self._args, self._argued, self._unread = Brackets(), False, []
+        return out
 
     def _tool_args(self, part: ToolArgs) -> Sequence[bytes]:
         if not part.json:

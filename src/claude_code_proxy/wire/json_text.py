@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, cast
 
+import orjson
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TOKEN = re.compile(r'["\\{}\[\]]')
 _QUOTE_OR_ESCAPE = re.compile(r'["\\]')
+
+
+def loads(data: bytes) -> Any:
+    """A JSON text as Python values, also one that holds half a surrogate pair. Raises `ValueError`.
+
+    Some servers cut their text between the halves, and each comes in a chunk of its own.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        try:
+            return json.loads(data)
+        except RecursionError as cause:
+            raise ValueError(str(cause)) from None
+
+
+def paired(text: str) -> str:
+    """Text with surrogate pairs joined, and U+FFFD for halves that have no other."""
+    if text.isascii() or _SURROGATE.search(text) is None:  # nearly always
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def fields(value: object) -> dict[str, Any]:

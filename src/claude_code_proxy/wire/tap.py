@@ -123,8 +123,10 @@ class WholeTap:
             message = {}
         if not message:
             watch.failed = failed("api_error", "The upstream answered something that is not JSON.", status=502)
-        elif message.get("type") == "error":
+        elif "error" in message:
             watch.failed = from_error(message)
+        elif "content" not in message:
+            watch.failed = failed("api_error", "The upstream answered something that is no message.", status=502)
         else:
             watch.usage = usage_of(message)
             watch.started, watch.stop = True, stop_of(message)

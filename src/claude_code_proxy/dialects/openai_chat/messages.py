@@ -9,9 +9,14 @@ prefix of the output, so that upstreams find their caches again.
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import msgspec
+
+from claude_code_proxy.dialects.documents import pdf_text
+from claude_code_proxy.dialects.openai_chat.names import upstream_id, upstream_name
+from claude_code_proxy.wire import signature
+from claude_code_proxy.wire.json_text import fields, items
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +28,9 @@ Part: TypeAlias = dict[str, Any]
 
 ATTRIBUTION: Final = "x-anthropic-billing-header:"
 """Claude Code's first system block. It is for Anthropic's accounting and differs between sessions."""
+
+_SERVER_BLOCKS: Final = frozenset({"server_tool_use", "web_search_tool_result", "web_fetch_tool_result"})
+"""What Anthropic's servers did in a turn of Claude's. Another model is told of it in text."""
 
 _NO_RESULT: Final = "[The tool call was interrupted: there is no result.]"
 _NO_OUTPUT: Final = "(no output)"
@@ -39,35 +47,37 @@ def system_text(system: str | list[Content] | None) -> str:
     return "\n\n".join(text for text in texts if text.strip() and not text.startswith(ATTRIBUTION))
 
 
-def chat_messages(system: str, conversation: Sequence[Message], quirks: Quirks) -> list[dict[str, Any]]:
-    """The messages to send: the system prompt, then the turns."""
+def chat_messages(system: str, conversation: Sequence[Message], model: str, quirks: Quirks) -> list[dict[str, Any]]:
+    """The messages to send to `model`: the system prompt, then the turns."""
     out: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     calls: list[str] = []  # ids of the calls that still want their results
     for assistant, run in groupby(conversation, key=lambda message: message["role"] == "assistant"):
         turns = list(run)
         if assistant:
-            message = _assistant(turns)
-            calls = [call["id"] for call in message.get("tool_calls", ())]
-            if calls or message["content"]:
+            message = _assistant(turns, model, quirks)
+            if message.get("tool_calls") or message["content"]:
                 out.append(message)
+            calls = [block["id"] for block in _blocks(turns) if block.get("type") == "tool_use"]
         else:
             out += _answers(turns, calls, quirks)
             calls = []
-    out += [_tool_message(ident, _NO_RESULT) for ident in calls]
+    out += [_tool_message(ident, _NO_RESULT, quirks) for ident in calls]
     if out and out[-1]["role"] == "assistant":  # many servers refuse to be asked nothing
         out.append({"role": "user", "content": _CONTINUE})
     return out
 
 
-def blocks_of(content: str | Iterable[Content]) -> Iterable[Content]:
-    """Content as blocks, whichever of its two forms it has."""
-    return ({"type": "text", "text": content},) if isinstance(content, str) else content
+def blocks_of(content: object) -> Iterable[Content]:
+    """Content as blocks, whichever of its two forms it has; what is neither has none."""
+    if isinstance(content, str):
+        return ({"type": "text", "text": content},)
+    return (cast("Content", block) for block in items(content) if isinstance(block, dict))
 
 
 # -- what the model said
 
 
-def _assistant(turns: Sequence[Message]) -> dict[str, Any]:
+def _assistant(turns: Sequence[Message], model: str, quirks: Quirks) -> dict[str, Any]:
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
     for block in _blocks(turns):
@@ -75,12 +85,32 @@ def _assistant(turns: Sequence[Message]) -> dict[str, Any]:
         if kind == "text" and block["text"]:
             texts.append(block["text"])
         elif kind == "tool_use":
-            function = {"name": block["name"], "arguments": msgspec.json.encode(block.get("input") or {}).decode()}
-            calls.append({"id": block["id"], "type": "function", "function": function})
+            arguments = msgspec.json.encode(block.get("input") or {}).decode()
+            function = {"name": upstream_name(block["name"]), "arguments": arguments}
+            calls.append({"id": upstream_id(block["id"], quirks.tool_ids), "type": "function", "function": function})
+        elif kind in _SERVER_BLOCKS:
+            texts.append(_as_text(block))
     message: dict[str, Any] = {"role": "assistant", "content": "\n".join(texts) or None}
     if calls:
         message["tool_calls"] = calls
-    return message
+    return message | _reasoning(turns, model, quirks, called=bool(calls))
+
+
+def _reasoning(turns: Sequence[Message], model: str, quirks: Quirks, *, called: bool) -> dict[str, Any]:
+    """What the model thought in this turn, in the field it wants it back in; only what it said itself."""
+    if not quirks.replay:
+        return {}
+    own = [
+        (block["thinking"], minted.state)
+        for block in _blocks(turns)
+        if block.get("type") == "thinking"
+        and (minted := signature.read(block.get("signature")))
+        and (minted.dialect, minted.model) == ("openai_chat", model)
+    ]
+    if quirks.replay == "reasoning_content":  # with calls always: DeepSeek refuses a turn that lacks it
+        return {"reasoning_content": "".join(thought for thought, _ in own)} if called else {}
+    details = [detail for _, state in own for detail in items(state)]
+    return {"reasoning_details": details} if details else {}
 
 
 # -- what it was told
@@ -96,7 +126,7 @@ def _answers(turns: Sequence[Message], calls: Sequence[str], quirks: Quirks) -> 
     later: list[Part] = []
     for ident in calls:
         result = results.get(ident)
-        yield _tool_message(ident, _NO_RESULT if result is None else _result_text(result))
+        yield _tool_message(ident, _NO_RESULT if result is None else _result_text(result), quirks)
         later += _result_media(result, quirks) if result else ()
     parts = later
     for message in turns:
@@ -130,7 +160,7 @@ def _user(parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
 def _user_parts(block: Content, quirks: Quirks) -> list[Part]:
     match block.get("type"):
         case "text":
-            return [_text_part(block["text"])] if block["text"] else []
+            return [_text_part(text)] if (text := _text(block)) else []
         case "image":
             return [_image(block)]
         case "document":
@@ -141,41 +171,46 @@ def _user_parts(block: Content, quirks: Quirks) -> list[Part]:
             return [_text_part(_as_text(block))]
 
 
-def _tool_message(ident: str, text: str) -> dict[str, Any]:
-    return {"role": "tool", "tool_call_id": ident, "content": text}
+def _tool_message(ident: str, text: str, quirks: Quirks) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": upstream_id(ident, quirks.tool_ids), "content": text}
 
 
 def _result_text(block: Content) -> str:
     """The text of a tool result. Its images and documents follow in a user message, and are announced here."""
-    content = block.get("content") or ""
-    texts = [_as_text(inner) for inner in blocks_of(content)]
+    texts = [_as_text(inner) for inner in blocks_of(block.get("content"))]
     text = "\n".join(text for text in texts if text) or _NO_OUTPUT
     return f"Error: {text}" if block.get("is_error") else text
 
 
 def _result_media(block: Content, quirks: Quirks) -> list[Part]:
-    content = block.get("content") or ""
-    media = [inner for inner in blocks_of(content) if inner.get("type") in {"image", "document"}]
+    media = [inner for inner in blocks_of(block.get("content")) if inner.get("type") in {"image", "document"}]
     return [part for inner in media for part in _user_parts(inner, quirks)]
+
+
+def _text(block: Content) -> str:
+    text = block.get("text")
+    return text if isinstance(text, str) else ""
 
 
 def _as_text(block: Content) -> str:
     """A block as text, for where nothing but text may stand."""
     match block.get("type"):
         case "text":
-            return block["text"]
+            return _text(block)
         case "image":
             return "[The image follows.]"
         case "document":
             return "[The document follows.]"
         case "tool_reference":
             return f"Loaded tool: {block['tool_name']}"
+        case "search_result":
+            return f"{block.get('title', '')} ({block.get('source', '')})\n{_result_text(block)}"
         case _:
             return msgspec.json.encode(block).decode()
 
 
 def _image(block: Content) -> Part:
-    source = block["source"]
+    source = fields(block.get("source"))
     match source.get("type"):
         case "base64":
             return _url_part(f"data:{source.get('media_type', 'image/png')};base64,{source.get('data', '')}")
@@ -186,16 +221,18 @@ def _image(block: Content) -> Part:
 
 
 def _document(block: Content, quirks: Quirks) -> list[Part]:
-    source = block["source"]
+    source = fields(block.get("source"))
     title = block.get("title") or "document"
     match source.get("type"):
         case "text":
             return [_text_part(f"{title}:\n{source.get('data', '')}")]
         case "content":
-            return [part for inner in blocks_of(source.get("content") or "") for part in _user_parts(inner, quirks)]
+            return [part for inner in blocks_of(source.get("content")) for part in _user_parts(inner, quirks)]
         case "base64" if quirks.files:
             data = f"data:{source.get('media_type', 'application/pdf')};base64,{source.get('data', '')}"
             return [{"type": "file", "file": {"filename": f"{title}.pdf", "file_data": data}}]
+        case "base64" if source.get("media_type") == "application/pdf" and (text := pdf_text(str(source.get("data")))):
+            return [_text_part(f"{title}:\n{text}")]
         case _:
             return [_text_part(f"[{title}: this model cannot read it.]")]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 import orjson
@@ -11,6 +11,10 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+MAX_STOPS: Final = 4
+"""How many stop sequences an upstream takes (OpenAI's limit)."""
 
 
 class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,12 +26,27 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
         raise an error on one that is not first; there the text becomes part of a user message.
     files: whether user messages take file parts (PDF).
     top_k: whether the sampling field of that name is taken.
+    tools: "native", or "schema" for a server that knows no tools but answers in a JSON schema: the calls are
+        asked for and read as such an answer (see `shim`).
+    replay: the field in which earlier reasoning goes back to the model that said it, or none. Some models
+        lose the thread of a tool loop, and DeepSeek's refuse it, without.
+    tool_ids: which ids of tool calls are taken; others are replaced, the same way each time.
+    effort: where the wish for more or less thinking goes: a field `reasoning_effort`, OpenRouter's
+        `reasoning` object, or nowhere.
+    session_key: the field that takes a stable, anonymous key of the session, which steers prompt caches.
+    min_tokens: the smallest output limit that is taken.
     """
 
     max_tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     system_anywhere: bool = False
     files: bool = False
     top_k: bool = False
+    tools: Literal["native", "schema"] = "native"
+    replay: Literal["", "reasoning_content", "reasoning_details"] = ""
+    tool_ids: Literal["any", "openai", "mistral"] = "any"
+    effort: Literal["", "reasoning_effort", "reasoning"] = ""
+    session_key: str = ""
+    min_tokens: int = 1
 
 
 def quirks_of(row: Mapping[str, Any]) -> Quirks:

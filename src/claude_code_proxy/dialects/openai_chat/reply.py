@@ -6,24 +6,49 @@ nearly everything else; wire.md §9.6 lists how, and each deviation that is met 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
+import msgspec
 
 from claude_code_proxy.dialects.base import translated
 from claude_code_proxy.dialects.errors import classified, told_in
-from claude_code_proxy.dialects.openai_chat.usage import usage_in
+from claude_code_proxy.dialects.models import rule_of
+from claude_code_proxy.dialects.openai_chat.leaks import LeakedCalls
+from claude_code_proxy.dialects.openai_chat.names import client_id
+from claude_code_proxy.dialects.openai_chat.quirks import MAX_STOPS, quirks_of
+from claude_code_proxy.dialects.openai_chat.reasoning import add_details, text_of
+from claude_code_proxy.dialects.openai_chat.shim import SchemaCalls
+from claude_code_proxy.dialects.openai_chat.usage import CHARS_PER_TOKEN, usage_in
 from claude_code_proxy.wire import signature
-from claude_code_proxy.wire.events import Failed, Signature, Stop, StopReason, Text, Thinking, ToolArgs, ToolCall
+from claude_code_proxy.wire.counting import count
+from claude_code_proxy.wire.events import (
+    Failed,
+    Signature,
+    Stop,
+    StopReason,
+    Text,
+    Thinking,
+    ToolArgs,
+    ToolCall,
+    Usage,
+)
 from claude_code_proxy.wire.failure import failed
-from claude_code_proxy.wire.json_text import fields, items
+from claude_code_proxy.wire.filters import StopSequences, ThinkTags
+from claude_code_proxy.wire.json_text import fields, items, loads, paired
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from claude_code_proxy.dialects.base import Answer, Call, Reply
+    from claude_code_proxy.dialects.base import Answer, Call, Outgoing, Reply
+    from claude_code_proxy.dialects.models import ModelRule
     from claude_code_proxy.wire.events import Event
+    from claude_code_proxy.wire.machine import Machine
+    from claude_code_proxy.wire.messages import Tool
     from claude_code_proxy.wire.watch import Watch
+
+_REASONING: Final = ("reasoning_details", "reasoning_content", "reasoning")
+"""The fields that hold reasoning, the one to be believed first."""
 
 _STOP: Final[dict[str, StopReason]] = {
     "stop": "end_turn",
@@ -46,10 +71,31 @@ _BROKEN: Final = frozenset({"error", "network_error", "insufficient_system_resou
 _NOT_JSON: Final = failed("api_error", "The upstream sent something that is not JSON.", status=502)
 
 
-def reply(call: Call, answer: Answer, watch: Watch) -> Reply:
+def reply(call: Call, outgoing: Outgoing, answer: Answer, watch: Watch) -> Reply:
     """The machine from a chat upstream's bytes to Anthropic's."""
-    own = signature.mint(signature.Minted("openai_chat", call.model))
-    return translated(call, answer, watch, ChatDecoder(call.seed, own))
+    quirks, rule = quirks_of(call.quirks), rule_of(call.model)
+    own = partial(_own, call.model)
+    decoder = ChatDecoder(call.seed, own, outgoing.tools, prompt_tokens=lambda: count(call.head))
+    filters: list[Machine[Event, Event]] = [ThinkTags(own())]
+    if outgoing.tools:
+        leaked = SchemaCalls if quirks.tools == "schema" else LeakedCalls
+        filters.append(leaked(call.seed, outgoing.tools))
+    if stops := _unwatched_stops(call, rule):
+        filters.append(StopSequences(stops))
+    return translated(call, answer, watch, decoder, *filters)
+
+
+def _own(model: str, state: Any = None) -> str:
+    """A signature that only this model's own requests will be read by."""
+    return signature.mint(signature.Minted("openai_chat", model, state))
+
+
+def _unwatched_stops(call: Call, rule: ModelRule) -> list[str]:
+    """The stop sequences that the upstream was not told of."""
+    if "stop_sequences" not in call.head.fields:
+        return []
+    asked = items(msgspec.json.decode(call.head.fields["stop_sequences"]))
+    return [one for one in asked if isinstance(one, str) and one][MAX_STOPS if rule.stop else 0 :]
 
 
 class _Call:
@@ -65,27 +111,43 @@ class _Call:
 class ChatDecoder:
     """A machine from the payloads of a chat reply to events.
 
-    `seed` makes ids for calls that come without one. `own` is the signature that thinking ends with.
+    `seed` makes ids for calls that come without one. `own` makes the signature that thinking ends with, and
+    puts into it what the upstream wants back. `tools` are those that were offered, by the name they were
+    offered under. `prompt_tokens` estimates the prompt, for an upstream that does not count.
     """
 
-    __slots__ = ("_calls", "_finish", "_ids", "_own", "_pending", "_refused", "_seed", "_source", "_thinking")
+    __slots__ = (
+        "_calls", "_counted", "_details", "_finish", "_ids", "_loose", "_own", "_pending", "_prompt_tokens",
+        "_refused", "_said_chars", "_seed", "_source", "_stop_sequence", "_thinking", "_tools",
+    )  # fmt: skip
 
-    def __init__(self, seed: str, own: str) -> None:
-        self._seed, self._own = seed, own
+    def __init__(
+        self,
+        seed: str,
+        own: Callable[..., str],
+        tools: Mapping[str, Tool],
+        *,
+        prompt_tokens: Callable[[], int],
+    ) -> None:
+        self._seed, self._own, self._tools, self._prompt_tokens = seed, own, tools, prompt_tokens
         self._calls: list[_Call] = []
         self._ids: set[str] = set()
         self._pending: _Call | None = None  # its name may not be whole yet
         self._thinking = False
+        self._details: list[dict[str, Any]] = []  # reasoning to be carried home in the next signature
         self._source = ""  # the field that this reply's reasoning comes in
+        self._loose = ""  # half of a character
         self._finish = ""
-        self._refused = False
+        self._stop_sequence: str | None = None
+        self._refused = self._counted = False
+        self._said_chars = 0
 
     def feed(self, data: bytes, /) -> Sequence[Event]:
         if data.strip() == b"[DONE]":
             return self._end(self._finish or "stop")
         try:
-            chunk = orjson.loads(data)
-        except orjson.JSONDecodeError:
+            chunk = loads(data)
+        except ValueError:
             return (_NOT_JSON,)
         if not isinstance(chunk, dict):
             return (_NOT_JSON,)
@@ -98,32 +160,46 @@ class ChatDecoder:
 
     def _events(self, chunk: dict[str, Any]) -> Iterator[Event]:
         if usage := usage_in(chunk):
+            self._counted = self._counted or usage.output is not None
             yield usage
         for choice in map(fields, items(chunk.get("choices"))):
             if choice.get("index"):  # of several choices the first
                 continue
             yield from self._said(fields(choice.get("delta")) or fields(choice.get("message")))
-            if reason := choice.get("finish_reason"):
-                self._finish = str(reason)
-            elif choice.get("message") and not self._finish:
-                self._finish = "stop"  # a whole reply is whole without saying so
             if error := choice.get("error"):
                 yield _failure(choice, error)
+            self._finished(choice)
         if self._finish in _BROKEN:
             yield failed("api_error", f"The upstream ended the reply with {self._finish!r}.", status=502)
 
+    def _finished(self, choice: dict[str, Any]) -> None:
+        if reason := choice.get("finish_reason"):
+            self._finish = str(reason)
+        elif choice.get("message") and not self._finish:
+            self._finish = "stop"  # a whole reply is whole without saying so
+        met = choice.get("stop_reason") or choice.get("matched_stop")  # vLLM and SGLang tell which one
+        if isinstance(met, str) and self._finish == "stop":
+            self._stop_sequence = met
+
     def _end(self, finish: str) -> Sequence[Event]:
-        reason = "refusal" if self._refused else _STOP.get(finish, "end_turn")
-        return [*self._pause(), Stop(reason, finish)]
+        reason: StopReason = "refusal" if self._refused else _STOP.get(finish, "end_turn")
+        if self._stop_sequence and reason == "end_turn":
+            reason = "stop_sequence"
+        events: list[Event] = [*self._pause()]
+        if not self._counted:
+            events.append(Usage(self._prompt_tokens(), max(1, self._said_chars // CHARS_PER_TOKEN)))
+        return [*events, Stop(reason, finish, self._stop_sequence)]
 
     # -- what is said
 
     def _said(self, delta: dict[str, Any]) -> Iterator[Event]:
         if thought := self._reasoning(delta):
-            yield from self._announce()
-            self._thinking = True
-            yield Thinking(thought)
-        yield from self._content(delta.get("content"))
+            yield from self._think(thought)
+        content = delta.get("content")
+        if isinstance(content, str):
+            yield from self._text(content)
+        else:
+            yield from self._parts(items(content))
         if isinstance(refusal := delta.get("refusal"), str) and refusal:
             self._refused = True
             yield from self._text(refusal)
@@ -134,37 +210,54 @@ class ChatDecoder:
             yield from self._call_part({"index": 0, "function": function})
 
     def _reasoning(self, delta: dict[str, Any]) -> str:
-        """The reasoning in a delta: of the fields that hold it, the one that this reply used first."""
-        for source in (self._source,) if self._source else ("reasoning_content", "reasoning"):
-            thought = delta.get(source)
+        """The reasoning in a delta: of the fields that hold it, the one that this reply used first.
+
+        OpenRouter says it twice, as text and as details; the details are kept to be sent back.
+        """
+        details = [one for one in items(delta.get("reasoning_details")) if isinstance(one, dict)]
+        add_details(self._details, details)
+        for source in (self._source,) if self._source else _REASONING:
+            thought = text_of(details) if source == "reasoning_details" else delta.get(source)
             if isinstance(thought, str) and thought:
                 self._source = source
                 return thought
         return ""
 
-    def _content(self, content: object) -> Iterator[Event]:
-        if isinstance(content, str):
-            if content:
-                yield from self._text(content)
-            return
-        for part in map(fields, items(content)):  # as Mistral sends it
-            if isinstance(text := part.get("text"), str) and text:
+    def _parts(self, parts: list[Any]) -> Iterator[Event]:
+        """Content in parts, as Mistral sends it."""
+        for part in map(fields, parts):
+            if isinstance(text := part.get("text"), str):
                 yield from self._text(text)
             for thought in map(fields, items(part.get("thinking"))):
-                if thought.get("text"):
-                    yield from self._announce()
-                    self._thinking = True
-                    yield Thinking(str(thought["text"]))
+                if isinstance(text := thought.get("text"), str) and text:
+                    yield from self._think(text)
+
+    def _think(self, thought: str) -> Iterator[Event]:
+        yield from self._announce()
+        self._thinking = True
+        self._said_chars += len(thought)
+        yield Thinking(self._whole(thought))
 
     def _text(self, text: str) -> Iterator[Event]:
-        yield from self._pause()
-        yield Text(text)
+        if text := self._whole(text):
+            yield from self._pause()
+            self._said_chars += len(text)
+            yield Text(text)
+
+    def _whole(self, text: str) -> str:
+        """Text without half a character at its end, which is kept for the next piece."""
+        if self._loose:
+            text, self._loose = self._loose + text, ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._loose = text[:-1], text[-1]
+        return text if text.isascii() else paired(text)
 
     def _pause(self) -> Iterator[Event]:
         """Whatever was being said is said: the thinking gets its signature, the call its name."""
-        if self._thinking:
+        if self._thinking or self._details:
             self._thinking = False
-            yield Signature(self._own)
+            state, self._details = self._details or None, []
+            yield Signature(self._own(state))
         yield from self._announce()
 
     # -- tool calls
@@ -180,10 +273,11 @@ class ChatDecoder:
             call.name += name  # a name in pieces
         arguments = function.get("arguments")
         if isinstance(arguments, (dict, list)):
-            arguments = orjson.dumps(arguments).decode()
+            arguments = msgspec.json.encode(arguments).decode()
         if isinstance(arguments, str) and arguments:
             yield from self._announce()
-            yield ToolArgs(call.key, arguments)
+            self._said_chars += len(arguments)
+            yield ToolArgs(call.key, paired(arguments))
 
     def _known(self, index: object, ident: str, name: str) -> _Call | None:
         """The call that a part belongs to; None where it begins a new one.
@@ -204,9 +298,6 @@ class ChatDecoder:
 
     def _new(self, index: object, ident: str, name: str) -> _Call:
         key = len(self._calls)
-        if not ident or ident in self._ids:
-            ident = f"toolu_{self._seed}_{key}"
-        self._ids.add(ident)
         self._pending = _Call(key, index, ident, name)
         self._calls.append(self._pending)
         return self._pending
@@ -215,7 +306,18 @@ class ChatDecoder:
         call, self._pending = self._pending, None
         if call:
             call.announced = True
-            yield ToolCall(call.key, call.ident, call.name)
+            ident = client_id(call.ident, self._seed) if call.ident else ""
+            if not ident or ident in self._ids:
+                ident = f"toolu_{self._seed}_{call.key}"
+            self._ids.add(ident)
+            yield ToolCall(call.key, ident, self._tool_name(call.name))
+
+    def _tool_name(self, name: str) -> str:
+        """The client's name for a tool, whatever the model or its server made of the one that was offered."""
+        for said in (name, name.partition("<|")[0].strip(), name.rpartition(".")[2], name.strip()):
+            if tool := self._tools.get(said):
+                return tool["name"]
+        return name
 
 
 def _failure(holder: dict[str, Any], error: object) -> Failed:

@@ -2,69 +2,112 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from claude_code_proxy.dialects.base import Outgoing
+from claude_code_proxy.dialects.base import Local, Outgoing
+from claude_code_proxy.dialects.models import rule_of
+from claude_code_proxy.dialects.openai_chat import search, shim
+from claude_code_proxy.dialects.openai_chat.effort import effort_fields
 from claude_code_proxy.dialects.openai_chat.messages import blocks_of, chat_messages, system_text
-from claude_code_proxy.dialects.openai_chat.quirks import quirks_of
+from claude_code_proxy.dialects.openai_chat.names import upstream_name
+from claude_code_proxy.dialects.openai_chat.quirks import MAX_STOPS, quirks_of
 from claude_code_proxy.wire.check import checked
+from claude_code_proxy.wire.events import Stop
 from claude_code_proxy.wire.head import body_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from claude_code_proxy.dialects.base import Call
+    from claude_code_proxy.dialects.models import ModelRule
     from claude_code_proxy.dialects.openai_chat.quirks import Quirks
-    from claude_code_proxy.wire.messages import Content, Message, Request, Tool
+    from claude_code_proxy.wire.messages import Message, Request, Tool
 
 _CHOICES: Final[dict[str, str]] = {"auto": "auto", "any": "required", "none": "none"}
-_MAX_STOPS: Final = 4  # OpenAI's limit
 _PLACEHOLDER: Final = "DeferredToolPlaceholder"
 """A tool that Claude Code lists so that a request with deferred tools only is not one without tools."""
 
 
-def request(call: Call) -> Outgoing:
+def request(call: Call) -> Outgoing | Local:
     """The request to `{base_url}/chat/completions`. Raises `ApiError` (400) for a malformed one."""
-    body = chat_request(checked(body_of(call.head)), call, quirks_of(call.quirks))
-    return Outgoing(f"{call.base_url}/chat/completions", msgspec.json.encode(body))
+    asked = checked(body_of(call.head))
+    if asked["max_tokens"] == 0:  # a client that warms a cache wants no answer
+        return Local((Stop("end_turn"),))
+    if search.is_search(asked):
+        return Local(search.unavailable(asked, call.seed))
+    tools = {upstream_name(tool["name"]): tool for tool in offered(asked)}
+    body = chat_request(asked, tools, call, quirks_of(call.quirks))
+    return Outgoing(f"{call.base_url}/chat/completions", msgspec.json.encode(body), tools=tools)
 
 
-def chat_request(request: Request, call: Call, quirks: Quirks) -> dict[str, Any]:
+def chat_request(request: Request, tools: Mapping[str, Tool], call: Call, quirks: Quirks) -> dict[str, Any]:
     """The body of the chat request, its keys in a stable order."""
-    body: dict[str, Any] = {
+    rule = rule_of(call.model)
+    system = system_text(request.get("system"))
+    form = _response_format(request)
+    if tools and quirks.tools == "schema":
+        must_call = shim.must_call(request)
+        system = "\n\n".join(text for text in (system, shim.instructions(tools, must_call=must_call)) if text)
+        form, offer = shim.response_format(tools, must_call=must_call), dict[str, Any]()
+    else:
+        offer = _tool_fields(request, tools, rule)
+    messages = chat_messages(system, request["messages"], call.model, quirks)
+    if quirks.tools == "schema":
+        messages = shim.as_text(messages)
+    body = {
         "model": call.model,
-        "messages": chat_messages(system_text(request.get("system")), request["messages"], quirks),
-        **_tool_fields(request),
-        quirks.max_tokens: min(request["max_tokens"], call.max_output_tokens or request["max_tokens"]),
+        "messages": messages,
+        **offer,
+        quirks.max_tokens: _limit(request, call, rule, quirks),
+        **_sampling(request, rule, quirks),
+        **effort_fields(request, rule, quirks, tools=bool(tools)),
     }
-    for name in ("temperature", "top_p", *(("top_k",) if quirks.top_k else ())):
-        if request.get(name) is not None:
-            body[name] = request.get(name)
-    if stops := [stop for stop in request.get("stop_sequences") or () if stop]:
-        body["stop"] = stops[:_MAX_STOPS]
-    if form := _response_format(request):
+    if form:
         body["response_format"] = form
+    if quirks.session_key and (user := (request.get("metadata") or {}).get("user_id")):
+        body[quirks.session_key] = sha256(str(user).encode()).hexdigest()[:32]
     if call.head.stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     return body
 
 
-def _tool_fields(request: Request) -> dict[str, Any]:
-    tools = offered(request)
+def _limit(request: Request, call: Call, rule: ModelRule, quirks: Quirks) -> int:
+    """The output limit: the client's, within the user's and the model's."""
+    asked = request["max_tokens"]
+    return max(quirks.min_tokens, rule.capped(min(asked, call.max_output_tokens or asked)))
+
+
+def _sampling(request: Request, rule: ModelRule, quirks: Quirks) -> dict[str, Any]:
+    names = [*(("temperature", "top_p") if rule.sampling else ()), *(("top_k",) if quirks.top_k else ())]
+    body: dict[str, Any] = {name: request[name] for name in names if request.get(name) is not None}  # type: ignore[literal-required]
+    if stops := _native_stops(request, rule):
+        body["stop"] = stops
+    return body
+
+
+def _native_stops(request: Request, rule: ModelRule) -> list[str]:
+    """The stop sequences that the upstream watches for; the reply is searched for the others."""
+    return [stop for stop in request.get("stop_sequences") or () if stop][:MAX_STOPS] if rule.stop else []
+
+
+def _tool_fields(request: Request, tools: Mapping[str, Tool], rule: ModelRule) -> dict[str, Any]:
     if not tools:
         return {}
-    fields: dict[str, Any] = {"tools": [_function(tool) for tool in tools]}
+    body: dict[str, Any] = {"tools": [_function(name, tool) for name, tool in tools.items()]}
     choice = request.get("tool_choice") or {}
-    kind, name = choice.get("type"), choice.get("name")
-    if kind == "tool" and name in {tool["name"] for tool in tools}:
-        fields["tool_choice"] = {"type": "function", "function": {"name": name}}
+    kind, name = choice.get("type"), upstream_name(choice.get("name") or "")
+    if kind in {"any", "tool"} and not rule.forced_tools:
+        body["tool_choice"] = "auto"
+    elif kind == "tool" and name in tools:
+        body["tool_choice"] = {"type": "function", "function": {"name": name}}
     elif kind in _CHOICES:
-        fields["tool_choice"] = _CHOICES[kind]
+        body["tool_choice"] = _CHOICES[kind]
     if choice.get("disable_parallel_tool_use"):
-        fields["parallel_tool_calls"] = False
-    return fields
+        body["parallel_tool_calls"] = False
+    return body
 
 
 def offered(request: Request) -> list[Tool]:
@@ -85,15 +128,16 @@ def _references(messages: Sequence[Message]) -> Iterator[str]:
     for message in messages:
         for block in blocks_of(message["content"]):
             if block.get("type") == "tool_result":
-                inner: str | list[Content] = block.get("content") or ""
-                yield from (b["tool_name"] for b in blocks_of(inner) if b.get("type") == "tool_reference")
+                inner = blocks_of(block.get("content"))
+                yield from (one["tool_name"] for one in inner if one.get("type") == "tool_reference")
 
 
-def _function(tool: Tool) -> dict[str, Any]:
+def _function(name: str, tool: Tool) -> dict[str, Any]:
     schema = {key: value for key, value in (tool.get("input_schema") or {}).items() if key != "$schema"}
-    function = {"name": tool["name"], "parameters": schema or {"type": "object", "properties": {}}}
+    function: dict[str, Any] = {"name": name}
     if description := tool.get("description"):
         function["description"] = description
+    function["parameters"] = schema or {"type": "object", "properties": {}}
     return {"type": "function", "function": function}
 
 

@@ -6,12 +6,13 @@ import base64
 import binascii
 import math
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from claude_code_proxy.wire.check import checked
 from claude_code_proxy.wire.head import body_of
+from claude_code_proxy.wire.json_text import fields, items
 
 if TYPE_CHECKING:
     from claude_code_proxy.wire.head import Head
@@ -37,35 +38,34 @@ def count(head: Head) -> int:
     """
     request = checked(body_of(head), counting=True)
     size = _size(request.get("system"))
-    for message in request["messages"]:
+    for message in request.get("messages", ()):
         size += _size(message["content"]) + _MESSAGE * _BYTES_PER_TOKEN
     size += sum(len(msgspec.json.encode(tool)) for tool in request.get("tools") or ())
     return max(1, math.ceil(size / _BYTES_PER_TOKEN))
 
 
-def _size(content: Any) -> float:
+def _size(content: object) -> float:
     """The size of content in bytes of text that would cost as much."""
     if isinstance(content, str):
         return len(content.encode())
-    if isinstance(content, list):
-        return sum(map(_size, content))
-    if not isinstance(content, dict):
-        return 0 if content is None else len(msgspec.json.encode(content))
-    match content:
-        case {"type": "text", "text": str(text)}:
-            return len(text.encode())
-        case {"type": "image", "source": {"type": "base64", "data": str(data)}}:
-            return _image(data) * _BYTES_PER_TOKEN
-        case {"type": "image"}:
-            return _IMAGE_MOST * _BYTES_PER_TOKEN
-        case {"type": "document", "source": {"type": "base64", "data": str(data)}}:
+    if parts := items(content):
+        return sum(map(_size, parts))
+    block = fields(content)
+    source = fields(block.get("source"))
+    data = source.get("data")
+    match block.get("type"):
+        case "text":
+            return _size(block.get("text"))
+        case "image":
+            return (_image(data) if isinstance(data, str) else _IMAGE_MOST) * _BYTES_PER_TOKEN
+        case "document" if source.get("type") == "base64" and isinstance(data, str):
             return max(1, len(data) // _PDF_BYTES_PER_PAGE) * _PDF_PAGE * _BYTES_PER_TOKEN
-        case {"type": "document", "source": {"data": str(text)}}:
-            return len(text.encode())
-        case {"type": "tool_result"}:
-            return _size(content.get("content")) + len(content["tool_use_id"])
+        case "document":
+            return _size(data) + _size(source.get("content"))
+        case "tool_result":
+            return _size(block.get("content")) + _size(block.get("tool_use_id"))
         case _:
-            return len(msgspec.json.encode(content))
+            return len(msgspec.json.encode(block)) if block else 0
 
 
 def _image(data: str) -> int:

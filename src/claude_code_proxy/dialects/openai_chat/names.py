@@ -1,0 +1,60 @@
+"""Names and ids of tools that both sides accept.
+
+Anthropic's clients want ids of letters, digits, `_` and `-`, unique in a conversation; upstreams give ids
+with dots and colons, count them from 0 in every turn, or want nine characters exactly. Names over 64
+characters, which MCP servers bring about, are refused by most. Every mapping here is a pure function of
+the name or id, so that the whole history is mapped the same way on every turn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import sha256
+from typing import Final
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_FOREIGN: Final = re.compile(r"[^A-Za-z0-9_-]")
+_HEAD: Final = 55
+
+_CLIENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{9,64}")
+"""Ids that pass to the client as they are. Shorter ones are counters, which come again in the next turn."""
+
+_WRAPPED: Final = "ccp_"
+_SALT: Final = 8
+
+_UPSTREAM_ID: Final[dict[str, re.Pattern[str]]] = {
+    "any": re.compile(r".+", re.DOTALL),
+    "openai": re.compile(r"[A-Za-z0-9_-]{1,40}"),
+    "mistral": re.compile(r"[A-Za-z0-9]{9}"),
+}
+_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def upstream_name(name: str) -> str:
+    """The name a tool is offered under: its own, or a short one with a hash of it."""
+    if _NAME.fullmatch(name):
+        return name
+    return f"{_FOREIGN.sub('_', name)[:_HEAD]}_{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def client_id(ident: str, seed: str) -> str:
+    """The id that the client sees for an upstream's: itself, or wrapped so that it is well-formed and unique."""
+    if _CLIENT_ID.fullmatch(ident):
+        return ident
+    return f"{_WRAPPED}{seed[:_SALT].ljust(_SALT, '0')}{urlsafe_b64encode(ident.encode()).decode().rstrip('=')}"
+
+
+def upstream_id(ident: str, rule: str) -> str:
+    """The id that the upstream sees: its own again where it was wrapped, and one that the rule allows."""
+    if ident.startswith(_WRAPPED):
+        packed = ident[len(_WRAPPED) + _SALT :]
+        with contextlib.suppress(ValueError):  # it may only look like one of ours
+            ident = urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode()
+    if _UPSTREAM_ID[rule].fullmatch(ident):
+        return ident
+    digest = sha256(ident.encode()).digest()
+    if rule == "mistral":
+        return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:9])
+    return f"call_{digest.hex()[:24]}"
