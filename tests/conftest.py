@@ -1,10 +1,13 @@
-"""How hard the property tests look, everywhere."""
+"""How hard the property tests look, everywhere; and the real model."""
 
 from __future__ import annotations
 
 import os
 
 from hypothesis import HealthCheck, settings
+from real_model import local_model
+
+__all__ = ["local_model"]
 
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)  # how fast the machine is says nothing about the code
 

@@ -18,7 +18,7 @@ _DELTAS: dict[str, tuple[str, str]] = {  # type of a delta → its field, and th
     "input_json_delta": ("partial_json", "input"),
 }
 _FITTING: dict[str, set[str]] = {
-    "text": {"text_delta"},
+    "text": {"text_delta", "citations_delta"},
     "thinking": {"thinking_delta", "signature_delta"},
     **{kind: {"input_json_delta"} for kind in _INPUT},
 }
@@ -27,7 +27,6 @@ _EMPTY: dict[str, dict[str, Any]] = {
     "thinking": {"thinking": "", "signature": ""},
     **{kind: {"input": {}} for kind in _INPUT},
 }
-_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
 @dataclass
@@ -133,7 +132,7 @@ class _Reader:
         assert message["content"] == []
         assert message["stop_reason"] is None
         assert message["stop_sequence"] is None
-        _check_usage(message["usage"])
+        _check_usage(message["usage"], "input_tokens", "output_tokens")
         self.told.message = message
 
     def _block_start(self, event: dict[str, Any]) -> None:
@@ -156,6 +155,9 @@ class _Reader:
         block, kind = self.told.blocks[-1], delta["type"]
         assert kind in _FITTING.get(block["type"], set()), f"{kind} in {block['type']}"
         assert not self._signed, "a delta after the signature"
+        if kind == "citations_delta":
+            block.setdefault("citations", []).append(delta["citation"])
+            return
         own, whole = _DELTAS[kind]
         assert set(delta) == {"type", own}
         assert isinstance(delta[own], str)
@@ -184,7 +186,7 @@ class _Reader:
         assert self.told.stop_reason is None, "a second message_delta"
         assert isinstance(event["delta"]["stop_reason"], str)
         assert event["delta"]["stop_reason"]
-        _check_usage(event["usage"])
+        _check_usage(event["usage"], "output_tokens")
         self.told.stop_reason, self.told.stop_sequence = event["delta"]["stop_reason"], event["delta"]["stop_sequence"]
         self.told.usage = {**self.told.message["usage"], **event["usage"]}
 
@@ -203,8 +205,8 @@ class _Reader:
         assert event["index"] == len(self.told.blocks) - 1
 
 
-def _check_usage(usage: dict[str, Any]) -> None:
-    for name in _COUNTS:
-        assert isinstance(usage[name], int)
-        assert not isinstance(usage[name], bool)
-        assert usage[name] >= 0
+def _check_usage(usage: dict[str, Any], *required: str) -> None:
+    assert set(required) <= set(usage)
+    for value in usage.values():
+        assert type(value) is int
+        assert value >= 0

@@ -61,5 +61,6 @@ def log_to_stderr() -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
         log.addHandler(handler)
+    if log.level == logging.NOTSET:
         log.setLevel(logging.INFO)
     logging.getLogger("uvicorn.access").disabled = True

@@ -27,7 +27,7 @@ async def _world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Worl
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         chat = await enter(FakeChat())
-        router = await enter(FakeChat(base="/api/v1"))
+        router = await enter(FakeChat(base="/api/v1", extras=True))
         native = await enter(FakeMessages())
         ollama = await enter(FakeMessages(lenient=True))
         world = World(chat, router, native, ollama)

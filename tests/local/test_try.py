@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from claude_code_proxy.cli import try_
+from claude_code_proxy.cli.local_proxy import NotStartedError, rows, running
+from claude_code_proxy.cli.progress import shown
 from claude_code_proxy.cli.try_ import Answer, AnswerError, read_answer, run
 from claude_code_proxy.local import INSTALL
 from claude_code_proxy.local.fetch import find_model
 from claude_code_proxy.local.server import LocalModel
+from claude_code_proxy.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -98,13 +101,13 @@ async def test_proxy_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("claude_code_proxy.app.create_app", lambda _settings: broken)
 
-    with pytest.raises(AnswerError, match="did not start"):
-        async with try_._proxy(NOWHERE):
+    with pytest.raises(NotStartedError, match="did not start"):
+        async with running(load_settings({}, providers=rows(NOWHERE))):
             pytest.fail("it started")
 
 
 async def test_model_that_is_gone(capsys: pytest.CaptureFixture[str]) -> None:
-    async with asyncio.timeout(WAIT), try_._proxy(NOWHERE) as url:
+    async with asyncio.timeout(WAIT), running(load_settings({}, providers=rows(NOWHERE))) as url:
         with pytest.raises(AnswerError, match=r"\S"):
             await try_._ask(f"{url}/local:x", "x", "Hello", 8)
 
@@ -131,7 +134,7 @@ def test_unknown_model(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_plain_progress(capsys: pytest.CaptureFixture[str]) -> None:
     model = find_model("smollm2-135m")
-    with try_._shown(model) as (progress, finish):
+    with shown(model) as (progress, finish):
         for done in range(0, 101, 5):
             progress("download", done * 1_000_000, 100_000_000)
         progress("check", 1, 2)

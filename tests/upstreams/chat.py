@@ -87,12 +87,15 @@ class Chat:
 
 
 class FakeChat(Fake[Chat]):
-    """The server. `base` is the path before /chat/completions; others answer 404."""
+    """The server. `base` is the path before /chat/completions; others answer 404.
 
-    def __init__(self, script: Script[Chat] = (), *, base: str = "/v1") -> None:
+    `extras`: it is one of those that take more fields than OpenAI's own.
+    """
+
+    def __init__(self, script: Script[Chat] = (), *, base: str = "/v1", extras: bool = False) -> None:
         """Serve `script` under `base`."""
         super().__init__(script)
-        self.base = base
+        self.base, self.extras = base, extras
 
     @property
     def api(self) -> str:
@@ -108,7 +111,7 @@ class FakeChat(Fake[Chat]):
             case "GET", "/models":
                 return Http(200, {"object": "list", "data": [_model("gpt-4.1"), _model("gpt-4.1-mini")]})
             case "POST", "/chat/completions":
-                fault = fault_of(rec.raw)
+                fault = fault_of(rec.raw, extras=self.extras)
                 return None if fault is None else _refuse(rec, 400, fault)
             case method, _:
                 return _refuse(rec, 404, Fault(f"Invalid URL ({method} {rec.path})"))

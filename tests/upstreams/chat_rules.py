@@ -343,10 +343,34 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def fault_of(raw: bytes) -> Fault | None:
-    """Say what is wrong with this request, or None."""
+class Extras(msgspec.Struct):
+    """What other servers take beside OpenAI's fields: OpenRouter's, DeepSeek's."""
+
+    reasoning: dict[str, Any] | UnsetType = UNSET
+    session_id: Annotated[str, Meta(min_length=1, max_length=128)] | UnsetType = UNSET
+    top_k: int | UnsetType = UNSET
+
+
+MESSAGE_EXTRAS = ("reasoning_content", "reasoning_details")
+
+
+def without_extras(raw: bytes) -> bytes:
+    """The request as OpenAI would have it; the extras are checked for their types."""
     try:
-        req = msgspec.json.decode(raw, type=Request)
+        body = msgspec.json.decode(raw, type=dict[str, Any])
+        msgspec.convert(body, Extras)
+    except msgspec.DecodeError:
+        return raw
+    for message in body.get("messages", []):
+        for name in MESSAGE_EXTRAS:
+            message.pop(name, None)
+    return msgspec.json.encode({name: value for name, value in body.items() if name not in Extras.__struct_fields__})
+
+
+def fault_of(raw: bytes, *, extras: bool = False) -> Fault | None:
+    """Say what is wrong with this request, or None. `extras`: the server is one that takes more than OpenAI."""
+    try:
+        req = msgspec.json.decode(without_extras(raw) if extras else raw, type=Request)
     except msgspec.ValidationError as refused:
         return _translated(str(refused))
     except msgspec.DecodeError:

@@ -88,7 +88,11 @@ def test_the_last_known_figure_of_each_kind_of_usage_is_sent(told: list[Usage], 
     events: list[Event] = [*told[:at], Text("x"), *told[at:], Stop("end_turn")]
     watch = Watch()
     usage = read(encoded(events, watch)).usage
-    for name, key in (("input", "input_tokens"), ("output", "output_tokens"), ("cache_read", "cache_read_input_tokens")):
+    for name, key in (
+        ("input", "input_tokens"),
+        ("output", "output_tokens"),
+        ("cache_read", "cache_read_input_tokens"),
+    ):
         known = [value for one in told if (value := getattr(one, name)) is not None]
         assert usage[key] == (known[-1] if known else 0)
         assert getattr(watch.usage, name) == (known[-1] if known else None)
@@ -128,7 +132,11 @@ BYTES: list[tuple[str, list[Event], list[dict[str, Any]]]] = [
         "signed thinking",
         [Thinking("t"), Signature("s")],
         [
-            {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}},
+            {
+                "type": "content_block_start",
+                "index": 0,
+                "content_block": {"type": "thinking", "thinking": "", "signature": ""},
+            },
             {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "t"}},
             {"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "s"}},
             {"type": "content_block_stop", "index": 0},
@@ -138,7 +146,11 @@ BYTES: list[tuple[str, list[Event], list[dict[str, Any]]]] = [
         "a call without arguments",
         [CALL],
         [
-            {"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}},
+            {
+                "type": "content_block_start",
+                "index": 0,
+                "content_block": {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}},
+            },
             {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{}"}},
             {"type": "content_block_stop", "index": 0},
         ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from claude_code_proxy import __version__
@@ -14,8 +13,12 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
 examples:
   claude-code-proxy                              serve on http://127.0.0.1:4000
+  claude-code-proxy --local                      the same, with a small model on this machine: no key needed
   claude-code-proxy try "What is a proxy?"       an answer from a small model on this machine, without any key
 """
+
+
+_LOCAL = "serve a small model on this machine too, as provider `local`"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from claude_code_proxy.cli.try_ import run
 
         return run(arguments.prompt, model=arguments.model, max_tokens=arguments.max_tokens)
-    return _serve(arguments.host, arguments.port)
+    from claude_code_proxy.cli.serve import run as serve
+
+    return serve(arguments.host, arguments.port, arguments.local)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,16 +54,4 @@ def _parser() -> argparse.ArgumentParser:
 def _serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=4000)
-
-
-def _serve(host: str, port: int) -> int:
-    import uvicorn
-
-    from claude_code_proxy.app import create_app
-
-    app = create_app()
-    sys.stderr.write(
-        f"Claude Code Proxy on http://{host}:{port}\n\n  ANTHROPIC_BASE_URL=http://{host}:{port} claude\n\n"
-    )
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
-    return 0
+    parser.add_argument("--local", nargs="?", const="smollm2-135m", default="", metavar="MODEL", help=_LOCAL)

@@ -7,43 +7,26 @@ streams. Standard output gets the answer and nothing else; whatever there is to 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import io
 import logging
 import os
-import socket
 import sys
 import time
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from claude_code_proxy.cli.local_proxy import PROVIDER, NotStartedError, extra_is_missing, rows, running
+from claude_code_proxy.cli.progress import shown
 from claude_code_proxy.local import INSTALL, LocalModelError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterable, AsyncIterator, Iterator
 
-    from claude_code_proxy.local import Progress, Stage
     from claude_code_proxy.local.fetch import Model
-    from claude_code_proxy.local.server import LocalModel
-
-PROVIDER: Final = "local"
-"""The name of the provider row that leads to the child."""
-
-_EXTRA: Final = ("xllamacpp", "rich", "pip")
-"""What the extra `local` installs."""
 
 _SYSTEM: Final = "You are a helpful assistant."
 """Without a system prompt the tiny model falls back on one of its template's, and answers much worse."""
-
-_TITLES: Final[dict[Stage, str]] = {
-    "download": "Downloading {}",
-    "check": "Checking {}",
-    "load": "Starting {}",
-}
-
-_PARTS: Final[dict[Stage, int]] = {"download": 4}
-"""Lines that a stage is told in where no bar can be drawn, beside the one at its start."""
 
 _START: Final = 30.0
 """Seconds for the proxy to start."""
@@ -76,13 +59,13 @@ def run(prompt: str, *, model: str = "smollm2-135m", max_tokens: int = 128) -> i
 
     The first time the model is fetched (93 MB) into the user's cache directory.
     """
-    if any(importlib.util.find_spec(name) is None for name in _EXTRA):
+    if extra_is_missing():
         return _fail(f'The local model needs the optional extra "local". Run: {INSTALL}')
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that knows few characters still gets an answer
     try:
         asyncio.run(_try(prompt, model, max_tokens))
-    except (LocalModelError, AnswerError) as error:
+    except (LocalModelError, NotStartedError, AnswerError) as error:
         return _fail(str(error))
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
@@ -100,58 +83,19 @@ def _fail(message: str) -> int:
 async def _try(prompt: str, name: str, max_tokens: int) -> None:
     from claude_code_proxy.local.fetch import find_model
     from claude_code_proxy.local.server import local_server
-
-    model = find_model(name)
-    with _shown(model) as (progress, finish):
-        async with local_server(model, progress=progress) as upstream, _proxy(upstream) as url:
-            finish()
-            answer = await _ask(f"{url}/{PROVIDER}:{model.name}", model.name, prompt, max_tokens)
-    _tell(model, answer, max_tokens)
-
-
-@asynccontextmanager
-async def _proxy(upstream: LocalModel) -> AsyncIterator[str]:
-    """The proxy's own address while it runs in this event loop, with the local model as a provider."""
-    import uvicorn
-
-    from claude_code_proxy.app import create_app
     from claude_code_proxy.settings import ENV_FILE, load_settings
 
-    row = {"base_url": upstream.base_url, "api_key": upstream.api_key, "dialect": "openai_chat"}
-    settings = load_settings({ENV_FILE: ""}, providers={PROVIDER: row})  # nothing of the user's: it may be half-done
-
-    class Server(uvicorn.Server):
-        """Leaves signals to the event loop, and says when it has started."""
-
-        ready = asyncio.Event()
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            try:
-                await super().startup(sockets)
-            except SystemExit:  # the application failed to start, which ends uvicorn's own program
-                self.should_exit = True
-            finally:
-                self.ready.set()
-
-    app = create_app(settings)
-    config = uvicorn.Config(app, log_level="warning", log_config=None, lifespan="on", timeout_graceful_shutdown=5)
-    server = Server(config)
-    with _quiet(), socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = asyncio.create_task(server.serve([listener]))
-        try:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(server.ready.wait(), _START)
-            if not server.started:
-                raise AnswerError("The proxy did not start.")
-            host, port = listener.getsockname()
-            yield f"http://{host}:{port}"
-        finally:
-            server.should_exit = True
-            await serving
+    model = find_model(name)
+    with shown(model) as (progress, finish):
+        async with local_server(model, progress=progress) as upstream:
+            settings = load_settings(
+                {ENV_FILE: ""}, providers=rows(upstream)
+            )
+            with _quiet():
+                async with running(settings) as url:
+                    finish()
+                    answer = await _ask(f"{url}/{PROVIDER}:{model.name}", model.name, prompt, max_tokens)
+    _tell(model, answer, max_tokens)
 
 
 @contextmanager
@@ -247,51 +191,3 @@ def _tell(model: Model, answer: Answer, max_tokens: int) -> None:
         "For real work: set a provider's key (README.md names them), start claude-code-proxy, run the line it shows.",
         style="dim",
     )
-
-
-@contextmanager
-def _shown(model: Model) -> Iterator[tuple[Progress, Callable[[], None]]]:
-    """A `Progress` for standard error, and what clears it away: bars on a terminal, lines elsewhere."""
-    if not sys.stderr.isatty():
-        yield _lines(model), lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
-    bars = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[amount]}", markup=False),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    tasks: dict[Stage, Any] = {}
-
-    def draw(stage: Stage, done: int, total: int | None) -> None:
-        if stage not in tasks:
-            tasks[stage] = bars.add_task(_TITLES[stage].format(model.name), amount="", total=total)
-        amount = "" if stage == "load" else _amount(done, total)
-        bars.update(tasks[stage], completed=done, total=total, amount=amount)
-
-    with bars:
-        yield draw, bars.stop
-
-
-def _lines(model: Model) -> Progress:
-    told: dict[Stage, int] = {}
-
-    def tell(stage: Stage, done: int, total: int | None) -> None:
-        part = done * _PARTS.get(stage, 0) // total if total else 0
-        if told.get(stage, -1) < part:
-            told[stage] = part
-            amount = f": {_amount(done, total)}" if part else " ..."
-            sys.stderr.write(f"{_TITLES[stage].format(model.name)}{amount}\n")
-            sys.stderr.flush()
-
-    return tell
-
-
-def _amount(done: int, total: int | None) -> str:
-    return f"{done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else f"{done / 1e6:.0f} MB"

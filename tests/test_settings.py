@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from claude_code_proxy import settings as module
+from claude_code_proxy.settings import Settings, SettingsError, find_provider, load_settings
+
+ALONE = {"CLAUDE_CODE_PROXY_ENV_FILE": ""}
+
+
+def test_the_defaults_hold_where_nothing_is_set() -> None:
+    settings = load_settings(ALONE)
+    assert settings == Settings(providers=settings.providers)
+    assert (settings.preferred_provider, settings.big_model, settings.small_model) == (
+        "openai",
+        "gpt-4.1",
+        "gpt-4.1-mini",
+    )
+
+
+SET: list[tuple[str, str, str, object]] = [
+    ("PREFERRED_PROVIDER", "ollama", "preferred_provider", "ollama"),
+    ("PREFERRED_PROVIDER", "Google", "preferred_provider", "gemini"),
+    ("BIG_MODEL", " x ", "big_model", "x"),
+    ("BIG_MODEL", "", "big_model", "gpt-4.1"),
+    ("SMALL_MODEL", "Y", "small_model", "Y"),
+    ("MAX_OUTPUT_TOKENS", "8192", "max_output_tokens", 8192),
+    ("CONNECT_TIMEOUT", "1.5", "connect_timeout", 1.5),
+    ("IDLE_TIMEOUT", "1", "idle_timeout", 1.0),
+    ("PING_INTERVAL", "0.1", "ping_interval", 0.1),
+]
+
+
+@pytest.mark.parametrize(("name", "held", "field", "value"), SET)
+def test_a_variable_sets_its_field(name: str, held: str, field: str, value: object) -> None:
+    assert getattr(load_settings({**ALONE, name: held}), field) == value
+
+
+WRONG = [
+    ("PREFERRED_PROVIDER", "nobody"),
+    ("MAX_OUTPUT_TOKENS", "-1"),
+    ("MAX_OUTPUT_TOKENS", "many"),
+    ("MAX_OUTPUT_TOKENS", "²"),
+    ("MAX_OUTPUT_TOKENS", "9" * 5000),
+    ("IDLE_TIMEOUT", "0"),
+    ("IDLE_TIMEOUT", "nan"),
+    ("IDLE_TIMEOUT", "inf"),
+    ("CONNECT_TIMEOUT", "soon"),
+    ("OPENAI_BASE_URL", "example.test"),
+]
+
+
+@pytest.mark.parametrize(("name", "held"), WRONG)
+def test_what_cannot_be_used_is_told_with_its_variable(name: str, held: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load_settings({**ALONE, name: held})
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings({**ALONE, "MAX_OUTPUT_TOKENS": "x", "IDLE_TIMEOUT": "y", "PREFERRED_PROVIDER": "z"})
+    assert len(str(raised.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("name", ["openai", "OpenAI", "google", "GEMINI"])
+def test_a_provider_is_found_by_name_or_alias_in_any_case(name: str) -> None:
+    assert find_provider(load_settings(ALONE).providers, name)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty config folder and an environment without the variables of these settings."""
+    for name in (
+        "BIG_MODEL",
+        "SMALL_MODEL",
+        "PREFERRED_PROVIDER",
+        "OPENAI_API_KEY",
+        "CLAUDE_CODE_PROXY_ENV_FILE",
+        "CLAUDE_CODE_PROXY_CONFIG",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(module, "config_folder", lambda: tmp_path)
+    monkeypatch.setattr(module, "_beside_server", list)
+    return tmp_path
+
+
+def test_the_environment_wins_over_the_checkouts_file_and_that_over_the_users(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = folder / "beside.env"
+    monkeypatch.setattr(module, "_beside_server", lambda: [beside])
+    (folder / ".env").write_text("BIG_MODEL=user\nSMALL_MODEL=user\nOPENAI_API_KEY=user\n")
+    beside.write_text("SMALL_MODEL=beside\nOPENAI_API_KEY=beside\n")
+    monkeypatch.setenv("OPENAI_API_KEY", "real")
+    settings = load_settings()
+    assert (settings.big_model, settings.small_model, settings.providers["openai"].api_key) == (
+        "user",
+        "beside",
+        "real",
+    )
+
+
+def test_a_file_that_is_named_is_the_only_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".env").write_text("BIG_MODEL=user\n")
+    (folder / "own.env").write_text("SMALL_MODEL='own'  # a comment\nexport PREFERRED_PROVIDER=ollama\n")
+    monkeypatch.setenv("CLAUDE_CODE_PROXY_ENV_FILE", str(folder / "own.env"))
+    settings = load_settings()
+    assert (settings.big_model, settings.small_model, settings.preferred_provider) == ("gpt-4.1", "own", "ollama")
+
+
+def test_nothing_in_a_file_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "secret")
+    (folder / ".env").write_text("BIG_MODEL=a${SECRET}b\n")
+    assert load_settings().big_model == "a${SECRET}b"
+
+
+def test_a_file_in_the_working_directory_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / ".env").write_text("BIG_MODEL=stranger\n")
+    monkeypatch.chdir(elsewhere)
+    assert load_settings().big_model == "gpt-4.1"
+
+
+def test_a_named_file_that_is_not_there_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CLAUDE_CODE_PROXY_ENV_FILE", "CLAUDE_CODE_PROXY_CONFIG"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, str(folder / "missing"))
+            with pytest.raises(SettingsError, match=name):
+                load_settings()
+
+
+def test_the_users_tables_are_laid_over_the_built_in_ones(folder: Path) -> None:
+    (folder / "config.toml").write_text(
+        '[providers.own]\ndialect = "anthropic"\nbase_url = "http://x.test"\n[providers.openai]\napi_key = "k"\n'
+    )
+    providers = load_settings().providers
+    assert providers["own"].base_url == "http://x.test"
+    assert providers["openai"].api_key == "k"
+    assert providers["openai"].base_url == "https://api.openai.com/v1"
+
+
+CONFIGS = [
+    b"nonsense",
+    b"\xff",
+    b'colour = "red"',
+    b'providers = "x"',
+    b'[providers]\nown = "x"',
+    b'[providers.own]\ndialect = "smoke"',
+]
+
+
+@pytest.mark.parametrize("content", CONFIGS)
+def test_a_config_file_that_cannot_be_used_is_told(folder: Path, content: bytes) -> None:
+    (folder / "config.toml").write_bytes(content)
+    with pytest.raises(SettingsError):
+        load_settings()
+
+
+def test_the_address_that_clients_find_this_proxy_by_is_not_read() -> None:
+    moved = {**ALONE, "ANTHROPIC_BASE_URL": "http://127.0.0.1:4000"}
+    assert all(provider.base_url != moved["ANTHROPIC_BASE_URL"] for provider in load_settings(moved).providers.values())
