@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from hypothesis import HealthCheck, settings
+
 from real_model import local_model
 
 __all__ = ["local_model"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,7 @@ def _pieces(draw: Callable[[st.SearchStrategy[Any]], Any], value: dict[str, Any]
         return []
     text = texts_of(value, escaped=draw(st.booleans()))
     edges = [0, *sorted(draw(st.lists(st.integers(0, len(text)), max_size=4))), len(text)]
-    pieces = [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [text[a:b] for a, b in itertools.pairwise(edges)]
     return pieces if whole else pieces[: draw(st.integers(0, len(pieces)))]
 
 

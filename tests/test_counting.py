@@ -6,14 +6,14 @@ import struct
 from typing import Any
 
 import pytest
-from calls import HI, body
 from hypothesis import given
 from hypothesis import strategies as st
-from sayings import words
 
+from calls import HI, body
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.head import decode_head
+from sayings import words
 
 
 def counted(request: Any) -> int:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from claude_code_proxy import settings as module
 from claude_code_proxy.settings import Settings, SettingsError, find_provider, load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ALONE = {"CLAUDE_CODE_PROXY_ENV_FILE": ""}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.dialects.base import Call, Local, told
+from claude_code_proxy.dialects.errors import as_sent
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.watch import Watch
 
@@ -117,4 +118,4 @@ def _handed_on(answer: Answer, dialect: Dialect) -> Iterator[tuple[bytes, bytes]
     """The headers of the answer that its dialect hands to the client; `name-*` stands for a prefix."""
     for name, value in answer.headers.items():
         if name in dialect.reply_headers or f"{name.partition('-')[0]}-*" in dialect.reply_headers:
-            yield name.encode("latin-1"), value.encode("latin-1")
+            yield as_sent(name), as_sent(value)

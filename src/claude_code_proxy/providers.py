@@ -107,8 +107,13 @@ def _provider(name: str, row: Mapping[str, Any], environ: Mapping[str, str]) -> 
 
 
 def _checked_url(url: str, source: str) -> str:
-    parts = urlsplit(url)
-    if url and (parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment):
+    try:
+        parts = urlsplit(url)
+        unusable = parts.port == 0
+    except ValueError as cause:
+        message = f"{source} is no address ({cause}): {url!r}"
+        raise ProviderError(message) from None
+    if url and (unusable or parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment):
         message = f"{source} must be an http:// or https:// address without a query, not {url!r}"
         raise ProviderError(message)
     if parts.username or parts.password:

@@ -4,15 +4,15 @@ import json
 from typing import Any
 
 import pytest
-from calls import JSON, SSE, body, call, outgoing, replied
-from grammar import read
 from hypothesis import given
 from hypothesis import strategies as st
-from sayings import Saying, sayings
 
+from calls import JSON, SSE, body, call, outgoing, replied
 from claude_code_proxy.dialects.anthropic import DIALECT
 from claude_code_proxy.dialects.base import Answer
 from claude_code_proxy.wire.watch import Watch
+from grammar import read
+from sayings import Saying, sayings
 
 RAW = b'{ "model" : "claude-x", "max_tokens":1.5e3 ,"messages":[ {"role":"user","content":"h\\u00ef"} ],"x":{ } }'
 

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from calls import HI, body, call, sent
 from hypothesis import given
 from hypothesis import strategies as st
-from sayings import inputs, words
 
+from calls import HI, body, call, sent
 from claude_code_proxy.dialects.base import Local, Outgoing
 from claude_code_proxy.dialects.openai_chat import DIALECT
 from claude_code_proxy.wire.failure import ApiError
+from sayings import inputs, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,7 +234,7 @@ def _speaks(content: str | list[dict[str, Any]]) -> bool:
 def test_the_same_role_does_not_speak_twice_in_a_row(turns: list[dict[str, Any]], quirks: dict[str, Any]) -> None:
     speaking = [turn for turn in turns if _speaks(turn["content"])]
     made = messages(speaking or [HI], **quirks)
-    assert all(a["role"] != b["role"] or a["role"] in {"tool", "system"} for a, b in zip(made, made[1:], strict=False))
+    assert all(a["role"] != b["role"] or a["role"] in {"tool", "system"} for a, b in itertools.pairwise(made))
     assert all(message["role"] != "assistant" for message in made[-1:])
 
 

@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from calls import HI, body, outgoing, sent
 
+from calls import HI, body, call, outgoing, sent
+from claude_code_proxy.dialects.base import Local
 from claude_code_proxy.dialects.openai_chat import DIALECT
+from claude_code_proxy.wire.events import Stop
 from claude_code_proxy.wire.failure import ApiError
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
@@ -14,6 +16,7 @@ G: dict[str, Any] = {"name": "g", "input_schema": {"$schema": "http://json-schem
 F_OUT = {"type": "function", "function": {"name": "f", "parameters": SCHEMA, "description": "does"}}
 G_OUT = {"type": "function", "function": {"name": "g", "parameters": SCHEMA}}
 WEB = {"type": "web_search_20250305", "name": "web_search"}
+BASH = {"type": "bash_20250124", "name": "bash"}
 LATER = {
     **F,
     "name": "later",
@@ -43,6 +46,13 @@ def test_a_small_request_in_full() -> None:
 
 def test_it_goes_to_the_endpoint_of_the_base_url() -> None:
     assert outgoing(DIALECT, body()).url == "http://up.test/v1/chat/completions"
+
+
+@pytest.mark.parametrize("fields", [{"max_tokens": 0}, {"tools": [WEB]}])
+def test_what_no_model_needs_to_be_asked_is_answered_at_once(fields: dict[str, Any]) -> None:
+    answer = DIALECT.request(call(body(**fields)))
+    assert isinstance(answer, Local)
+    assert answer.events[-1] == Stop("end_turn")
 
 
 def test_the_same_request_has_the_same_bytes() -> None:
@@ -80,8 +90,8 @@ FIELDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"stream": False}, {}),
     ({"stream": True}, {"stream": True, "stream_options": {"include_usage": True}}),
     ({"tools": []}, {}),
-    ({"tools": [WEB]}, {}),
-    ({"tools": [WEB], "tool_choice": {"type": "tool", "name": "web_search"}}, {}),
+    ({"tools": [BASH]}, {}),
+    ({"tools": [BASH, WEB], "tool_choice": {"type": "tool", "name": "bash"}}, {}),
     ({"tool_choice": {"type": "auto"}}, {}),
     ({"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
      {"response_format": {"type": "json_schema", "json_schema": {"name": "response", "schema": SCHEMA}}}),
@@ -181,3 +191,28 @@ def test_whole_numbers_of_any_size_and_deep_values_arrive() -> None:
         deep = [deep]
     turns = [HI, {"role": "assistant", "content": [{"type": "tool_use", "id": "x", "name": "f", "input": {"a": deep}}]}]
     assert b"1000000000000000000000000000000" in outgoing(DIALECT, body(messages=turns)).body
+
+
+ODD: list[dict[str, Any]] = [
+    {"thinking": {"type": []}},
+    {"thinking": {"type": "enabled", "budget_tokens": "many"}},
+    {"output_config": {"effort": []}},
+    {"output_config": {"format": {"type": {}}}},
+    {"tool_choice": {"type": ["auto"]}, "tools": [F]},
+    {"tool_choice": {"type": "tool", "name": ["f"]}, "tools": [F]},
+    {"tools": [{"type": ["custom"], "name": "f"}]},
+    {"tools": [{**F, "description": 5}]},
+    {"metadata": {"user_id": {}}},
+    {"max_tokens": 10**30},
+    {"system": [{"type": "text", "text": "s", "cache_control": 5}]},
+]
+
+
+@pytest.mark.parametrize("fields", ODD)
+@pytest.mark.parametrize("model", ["some-model", "gpt-5", "o3", "claude-sonnet-5"])
+def test_odd_values_are_left_out_or_refused_as_a_bad_request(fields: dict[str, Any], model: str) -> None:
+    quirks = {"effort": "reasoning_effort", "session_key": "user"}
+    try:
+        assert DIALECT.request(call(body(**fields), model=model, quirks=quirks))
+    except ApiError as cause:
+        assert cause.failed.status == 400  # noqa: PT017

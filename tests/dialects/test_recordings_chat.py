@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import JSON, body, call, replied
-from grammar import read
-from machines import sized
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from calls import JSON, body, call, replied
 from claude_code_proxy.dialects import anthropic, openai_chat
 from claude_code_proxy.dialects.base import Answer
 from claude_code_proxy.wire.failure import STATUS
 from claude_code_proxy.wire.watch import Watch
+from grammar import read
+from machines import sized
 
 RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "recordings"
 SIZES = (1, 7, 64, 1000, 1 << 30)
@@ -57,7 +57,9 @@ class Said:
     usage: Any = None
 
     def take(self, delta: Any) -> None:
-        parts = delta.content if isinstance(delta.content, list) else [{"type": "text", "text": delta.content or ""}]
+        parts: list[Any] = (
+            delta.content if isinstance(delta.content, list) else [{"type": "text", "text": delta.content or ""}]
+        )
         for part in parts:
             if part["type"] == "text":
                 self.text += part["text"]
@@ -164,7 +166,9 @@ def _watched(watch: Watch, usage: dict[str, Any]) -> None:
 def test_a_recorded_native_stream_passes_untouched(file: Path) -> None:
     lines = _documents(file)
     events = [json.loads(line) for line in lines]
-    events = events[: next(n for n, event in enumerate(events, 1) if event["type"] == "message_stop")]  # of several replies
+    events = events[
+        : next(n for n, event in enumerate(events, 1) if event["type"] == "message_stop")
+    ]  # of several replies
     framed = zip(events, lines, strict=False)
     stream = "".join(f"event: {event['type']}\ndata: {line}\n\n" for event, line in framed).encode()
     deltas = [event for event in events if event["type"] == "message_delta"]

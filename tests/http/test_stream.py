@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asgi import Exchange
 
+from asgi import Exchange
 from claude_code_proxy.http.asgi import ClientGone
 from claude_code_proxy.http.stream import PING, EventStream, while_connected
 from claude_code_proxy.wire.failure import error, failed

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import threading
 import zipfile
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from claude_code_proxy.local import OfflineError, WheelError
-from claude_code_proxy.local.fetch import Model, find_model
-from claude_code_proxy.local.server import LocalModel, local_server
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from claude_code_proxy.local.fetch import Model
 
 WEIGHTS = b"GGUF" + bytes(range(256)) * 12_000
 """3 MB: three blocks for the code that copies, and more than a socket holds."""

@@ -4,17 +4,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from grammar import read
 from hypothesis import given
 from hypothesis import strategies as st
-from machines import fed
-from sayings import Saying, sayings
 
 from claude_code_proxy.wire.collect import Collector, parsed_input
 from claude_code_proxy.wire.encoder import Encoder
 from claude_code_proxy.wire.events import Block, Failed, Signature, Stop, Text, Thinking, ToolArgs, ToolCall
 from claude_code_proxy.wire.failure import failed
 from claude_code_proxy.wire.watch import Watch
+from grammar import read
+from machines import fed
+from sayings import Saying, sayings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ def test_what_comes_after_the_end_is_ignored(saying: Saying, more: Saying) -> No
 
 
 def test_a_signature_belongs_to_the_thinking_before_it() -> None:
-    events = [Thinking("a"), Signature("1"), Thinking("b"), Text("t"), Signature("2"), Stop("end_turn")]
+    events: list[Event] = [Thinking("a"), Signature("1"), Thinking("b"), Text("t"), Signature("2"), Stop("end_turn")]
     assert collected(events)["content"] == [
         {"type": "thinking", "thinking": "a", "signature": "1"},
         {"type": "thinking", "thinking": "b", "signature": ""},
@@ -106,7 +106,7 @@ INPUTS: list[tuple[str, Any]] = [
     ('{"a":[1]}', {"a": [1]}),
     ("[1]", [1]),
     ("null", None),
-    ("", {"__unparsedToolInput": {"raw": "", "len": 0}}),
+    ("", {}),
     ('{"a', {"__unparsedToolInput": {"raw": '{"a', "len": 3}}),
     ("{}{}", {"__unparsedToolInput": {"raw": "{}{}", "len": 4}}),
 ]

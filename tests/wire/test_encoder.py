@@ -4,16 +4,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from grammar import events_of, read
 from hypothesis import given
 from hypothesis import strategies as st
-from machines import fed
-from sayings import Saying, sayings, usages
 
 from claude_code_proxy.wire.encoder import Encoder
 from claude_code_proxy.wire.events import Block, Failed, Signature, Stop, Text, Thinking, ToolArgs, ToolCall, Usage
 from claude_code_proxy.wire.failure import failed
 from claude_code_proxy.wire.watch import Watch
+from grammar import events_of, read
+from machines import fed
+from sayings import Saying, sayings, usages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

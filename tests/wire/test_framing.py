@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from machines import cut, cuts, fed, items_every_way, sized
 
 from claude_code_proxy.wire.framing import SSE, Lines, Whole
+from machines import cut, cuts, fed, items_every_way, sized
 
 STREAMS: list[tuple[str, bytes, list[bytes]]] = [
     ("nothing", b"", []),

@@ -5,10 +5,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sayings import inputs, words
 
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.head import body_of, decode_head
+from sayings import inputs, words
 
 GOOD: list[tuple[bytes, str, bool]] = [
     (b'{"model":"m"}', "m", False),

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sayings import inputs
 
 from claude_code_proxy.wire.json_text import Brackets, fields, items
+from sayings import inputs
 
 
 def _whole(*pieces: str) -> bool:

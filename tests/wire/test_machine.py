@@ -2,9 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from machines import fed
-
 from claude_code_proxy.wire.machine import Pipe
+from machines import fed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

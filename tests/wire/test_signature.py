@@ -5,9 +5,9 @@ from base64 import urlsafe_b64encode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sayings import inputs, words
 
 from claude_code_proxy.wire.signature import Minted, mint, read
+from sayings import inputs, words
 
 
 @given(words, words, st.none() | inputs | words)

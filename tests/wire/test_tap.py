@@ -4,17 +4,17 @@ import json
 from typing import Any
 
 import pytest
-from grammar import read
 from hypothesis import given
 from hypothesis import strategies as st
-from machines import cut, cuts, fed, fed_every_way, sized
-from sayings import Saying, sayings
 
 from claude_code_proxy.wire.encoder import Encoder
 from claude_code_proxy.wire.events import Stop, Usage
 from claude_code_proxy.wire.failure import failed
 from claude_code_proxy.wire.tap import Tap, WholeTap
 from claude_code_proxy.wire.watch import Watch
+from grammar import read
+from machines import cut, cuts, fed, fed_every_way, sized
+from sayings import Saying, sayings
 
 
 def sse(*events: dict[str, Any], end: str = "\n") -> bytes:
@@ -38,14 +38,14 @@ START: dict[str, Any] = {
 PING = {"type": "ping"}
 ERROR = {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
 TRICKY = 'event: message_stop\ndata: {"type":"message_stop"}\n\n\u2028"message_stop"'
-TEXT = [
+TEXT: list[dict[str, Any]] = [
     {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
     PING,
     delta(0, type="text_delta", text="say "),
     delta(0, type="text_delta", text=TRICKY),
     {"type": "content_block_stop", "index": 0},
 ]
-CALL = [
+CALL: list[dict[str, Any]] = [
     {
         "type": "content_block_start",
         "index": 1,
@@ -55,7 +55,7 @@ CALL = [
     delta(1, type="input_json_delta", partial_json='"message_stop"}'),
     {"type": "content_block_stop", "index": 1},
 ]
-END = [
+END: list[dict[str, Any]] = [
     {
         "type": "message_delta",
         "delta": {"stop_reason": "tool_use", "stop_sequence": None},
@@ -63,7 +63,7 @@ END = [
     },
     {"type": "message_stop"},
 ]
-WHOLE = [START, PING, *TEXT, *CALL, *END]
+WHOLE: list[dict[str, Any]] = [START, PING, *TEXT, *CALL, *END]
 
 
 def tapped(stream: bytes) -> tuple[bytes, Watch]:
@@ -90,7 +90,7 @@ def test_events_pass_as_soon_as_they_are_whole(end: str, size: int) -> None:
 def test_usage_and_stop_are_watched(end: str) -> None:
     _, watch = tapped(sse(*WHOLE, end=end))
     assert watch.usage == Usage(9, 30, 7, 5)
-    assert watch.stop == Stop("tool_use", "tool_use")
+    assert watch.stop == Stop("tool_use", "tool_use", native=True)
     assert watch.failed is None
     assert watch.started
 
@@ -212,7 +212,7 @@ def test_usage_and_stop_of_a_whole_reply_are_watched() -> None:
     watch = Watch()
     fed(WholeTap(watch), [json.dumps(MESSAGE).encode()])
     assert watch.usage == Usage(9, 1, 7, 5)
-    assert watch.stop == Stop("end_turn", "end_turn")
+    assert watch.stop == Stop("end_turn", "end_turn", native=True)
 
 
 def test_a_whole_reply_that_is_cut_is_a_failure_that_says_why() -> None:

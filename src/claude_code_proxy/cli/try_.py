@@ -88,9 +88,7 @@ async def _try(prompt: str, name: str, max_tokens: int) -> None:
     model = find_model(name)
     with shown(model) as (progress, finish):
         async with local_server(model, progress=progress) as upstream:
-            settings = load_settings(
-                {ENV_FILE: ""}, providers=rows(upstream)
-            )
+            settings = load_settings({ENV_FILE: ""}, providers=rows(upstream))
             with _quiet():
                 async with running(settings) as url:
                     finish()

@@ -16,7 +16,7 @@ from claude_code_proxy.wire.encoder import Encoder
 from claude_code_proxy.wire.events import Block, Signature, Text, Thinking, ToolArgs, ToolCall
 from claude_code_proxy.wire.failure import Failed, failed, from_error
 from claude_code_proxy.wire.framing import Whole
-from claude_code_proxy.wire.json_text import fields, items
+from claude_code_proxy.wire.json_text import digits, fields, items
 from claude_code_proxy.wire.machine import Pipe
 from claude_code_proxy.wire.tap import Tap, WholeTap, stop_of, usage_of
 
@@ -48,8 +48,8 @@ def request(call: Call) -> Outgoing:
 
 def _over_cap(call: Call) -> bool:
     """Whether the client asks for more than the user's MAX_OUTPUT_TOKENS; what is no number is not ours to judge."""
-    asked = bytes(call.head.fields.get("max_tokens", b""))
-    return bool(call.max_output_tokens) and asked.isdigit() and int(asked) > call.max_output_tokens
+    asked = digits(bytes(call.head.fields.get("max_tokens", b"")))
+    return bool(call.max_output_tokens) and asked is not None and asked > call.max_output_tokens
 
 
 def forwarded_headers(call: Call) -> Headers:
@@ -101,7 +101,7 @@ class MessageDecoder:
             return (failed("api_error", "The upstream answered something that is no message.", status=502),)
         events: list[Event] = [usage_of(message)]
         for key, block in enumerate(items(message.get("content"))):
-            events += _said(key, block)
+            events += _said(key, fields(block))
         return (*events, stop_of(message))
 
     def close(self) -> Sequence[Event]:
@@ -118,7 +118,7 @@ def _said(key: int, block: dict[str, Any]) -> Sequence[Event]:
         case {"type": "tool_use", "id": str(ident), "name": str(name)}:
             return ToolCall(key, ident, name), ToolArgs(key, orjson.dumps(block.get("input") or {}).decode())
         case _:
-            return (Block(block),)
+            return (Block(block),) if block.get("type") else ()
 
 
 DIALECT: Final = Dialect("anthropic", request, reply, failure, REPLY_HEADERS)

@@ -13,7 +13,7 @@ import orjson
 
 from claude_code_proxy.dialects.limits import retold
 from claude_code_proxy.wire.failure import STATUS, Failed, type_of
-from claude_code_proxy.wire.json_text import fields
+from claude_code_proxy.wire.json_text import digits, fields, items
 
 if TYPE_CHECKING:
     from claude_code_proxy.dialects.base import Answer, Call
@@ -33,19 +33,24 @@ _KEPT: Final = ("retry-after", "x-should-retry")
 def failure(call: Call, answer: Answer, body: bytes) -> Failed:
     """What an HTTP error answer means; never an exception, whatever the body holds."""
     code, message = told(body)
-    asked = bytes(call.head.fields.get("max_tokens", b""))
+    asked = digits(bytes(call.head.fields.get("max_tokens", b"")))
     return classified(
         answer.status,
         code,
         message or f"The upstream answered HTTP {answer.status}.",
         kept(answer),
-        asked=int(asked) if asked.isdigit() else 0,
+        asked=asked or 0,
     )
 
 
 def kept(answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
     """The headers of an error answer that steer the client's retries."""
-    return tuple((name.encode(), answer.headers[name].encode()) for name in _KEPT if name in answer.headers)
+    return tuple((name.encode(), as_sent(answer.headers[name])) for name in _KEPT if name in answer.headers)
+
+
+def as_sent(value: str) -> bytes:
+    """A header's value in the bytes it came in."""
+    return value.encode("utf-8", "surrogateescape")
 
 
 def classified(
@@ -102,7 +107,7 @@ def told_in(content: Any) -> tuple[str, str]:
         return _code(content), str(content.get("message") or error)
     detail = content.get("detail")
     if isinstance(detail, list):
-        parts = [f"{'.'.join(map(str, d.get('loc', ())))}: {d.get('msg')}" for d in detail if isinstance(d, dict)]
+        parts = [f"{'.'.join(map(str, items(d.get('loc'))))}: {d.get('msg')}" for d in detail if isinstance(d, dict)]
         return "", "; ".join(parts)
     words = [content.get(key) for key in ("message", "title", "detail")]
     return _code(content), ": ".join(str(word) for word in words if isinstance(word, str) and word)

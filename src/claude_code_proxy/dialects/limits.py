@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from claude_code_proxy.wire.json_text import digits
+
 _N: Final = r"`?(\d[\d,]*)`?"
 
 _BOTH: Final = tuple(
@@ -41,7 +43,7 @@ _PROMPT: Final = re.compile(
     r"""context_length_exceeded | maximum\ context\ length | model's\ maximum\ context\ limit
     | reduce\ the\ length\ of\ the\ (messages|prompt|input) | exceeds?\ (the\ )?(available\ )?context
     | exceeds?\ (the\ )?model('s)?\ context | exceeds\ the\ context\ window | exceed\ context\ limit
-    | longer\ than\ the\ (maximum\ )?(model's\ )?(maximum\ )?(context\ )?length | exceed_context_size_error
+    | longer\ than\ the\ (maximum\ )?(model('s)?\ )?(maximum\ )?(context\ )?length | exceed_context_size_error
     | input\ tokens\ exceed | inputs`?\ tokens\ \+\ `?max_new_tokens | exceeds\ the\ maximum\ number\ of\ tokens
     | input\ token\ count | current\ length\ is\ \d+\ while\ limit | maximum\ input\ length\ is
     | maximum\ prompt\ length | input\ (is\ )?too\ long | prompt\ is\ too\ long | prompt\ exceeds\ max\ length
@@ -105,4 +107,4 @@ def _prompt(tokens: int, limit: int) -> str:
 
 
 def _int(number: str) -> int:
-    return int(number.strip("`").replace(",", ""))
+    return digits(number.strip("`").replace(",", "")) or 0

@@ -19,7 +19,7 @@ from claude_code_proxy.wire.failure import INTERNAL, ApiError, Failed, error_eve
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
-    from claude_code_proxy.http.asgi import Receive, Send
+    from claude_code_proxy.http.asgi import Message, Receive, Send
 
     Work = Coroutine[None, None, None]
 
@@ -65,9 +65,11 @@ class EventStream:
                     if not self._begun:
                         await self._begin(send)
                     self._sent += 1
-                    await send({"type": "http.response.body", "body": data, "more_body": True})
+                    await _put(send, {"type": "http.response.body", "body": data, "more_body": True})
             except ApiError as cause:
                 return await self._fail(send, cause.failed)
+            except ClientGone:
+                raise
             except Exception:  # noqa: BLE001 -- the edge: a mistake of ours must not look like an end
                 _log.exception("request %s failed", self._request_id)
                 return await self._fail(send, INTERNAL)
@@ -79,7 +81,7 @@ class EventStream:
     async def _begin(self, send: Send) -> None:
         self._begun = True
         headers = merged(self._headers, _SSE, self._request_id)
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await _put(send, {"type": "http.response.start", "status": 200, "headers": headers})
 
     async def _fail(self, send: Send, failure: Failed) -> None:
         self.failed, self._over = failure, True
@@ -99,6 +101,14 @@ class EventStream:
                 await self._begin(send)
             if self._begun and not self._over and self._sent == seen:
                 await send({"type": "http.response.body", "body": PING, "more_body": True})
+
+
+async def _put(send: Send, message: Message) -> None:
+    """Send; a server that cannot has lost the client, which is no mistake of ours."""
+    try:
+        await send(message)
+    except OSError as cause:
+        raise ClientGone from cause
 
 
 async def while_connected(receive: Receive, work: Work, *, beside: Callable[[], Work] | None = None) -> None:
@@ -137,5 +147,5 @@ async def while_connected(receive: Receive, work: Work, *, beside: Callable[[], 
 
 async def _quietly(work: Callable[[], Work]) -> None:
     """Run it; that the client does not take what is sent is noticed by others."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(ClientGone, OSError):
         await work()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from claude_code_proxy.wire.failure import error
-from claude_code_proxy.wire.json_text import fields, items
+from claude_code_proxy.wire.json_text import MOST, fields, items
 
 if TYPE_CHECKING:
     from claude_code_proxy.wire.failure import ApiError
@@ -44,7 +44,13 @@ _FIELDS: Final[dict[str, tuple[type, ...]]] = {
 }
 """Top-level fields that are read, and what they may hold."""
 
-_MOST: Final = 2**53  # what JSON numbers hold exactly everywhere
+_NESTED: Final[dict[str, tuple[str, ...]]] = {
+    "tool_choice": ("type", "name"),
+    "thinking": ("type",),
+    "output_config": ("effort",),
+}
+"""Names in these fields that are read, all of them strings."""
+
 _REQUIRED: Final = ("max_tokens", "messages")
 _ROLES: Final = ("user", "assistant", "system")
 
@@ -72,7 +78,10 @@ def checked(body: object, *, counting: bool = False) -> Request:
     for name, kinds in _FIELDS.items():
         if name in request:
             _expect(request[name], kinds, name)
-    if not 0 <= request.get("max_tokens", 0) <= _MOST:
+    for name, inner in _NESTED.items():
+        for one in inner:
+            _expect(fields(request.get(name)).get(one), (str, type(None)), name, one)
+    if not 0 <= request.get("max_tokens", 0) <= MOST:
         raise _error("must be between 0 and 2^53", "max_tokens")
     if not request["messages"]:
         raise _error("at least one message is required", "messages")

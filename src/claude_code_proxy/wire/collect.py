@@ -33,13 +33,14 @@ class Collector:
     HTTP error.
     """
 
-    __slots__ = ("_blocks", "_calls", "_head", "_pieces", "_watch")
+    __slots__ = ("_blocks", "_calls", "_head", "_open", "_pieces", "_watch")
 
     def __init__(self, message_id: str, model: str, watch: Watch) -> None:
         self._head = (message_id, model)
         self._watch = watch
         self._blocks: list[dict[str, Any]] = []
         self._pieces: list[list[str]] = []  # the text of each block, in pieces
+        self._open = ""  # the type of the last block, while text goes on in it
         self._calls: dict[int, int] = {}  # key of a call → index of its block
 
     def feed(self, event: Event, /) -> Sequence[bytes]:
@@ -60,7 +61,7 @@ class Collector:
             case Usage():
                 self._watch.usage = self._watch.usage.updated(event)
             case Failed():
-                self._watch.failed = event
+                self._watch.failed = self._watch.cut or event
             case Stop():
                 return self._stop(event)
             case ToolArgs() | ToolCall():  # arguments of no call, or a call that began already
@@ -77,20 +78,21 @@ class Collector:
     def _add(self, block: dict[str, Any]) -> None:
         self._blocks.append(block)
         self._pieces.append([])
+        self._open = ""
 
     def _say(self, kind: str, text: str) -> None:
         if not text:
             return
-        last = self._blocks[-1] if self._blocks else {}
-        if last.get("type") != kind or last.get("signature"):
+        if self._open != kind:
             self._add({"type": kind, kind: ""} if kind == "text" else {"type": kind, kind: "", "signature": ""})
+            self._open = kind
         self._pieces[-1].append(text)
 
     def _sign(self, signature: str) -> None:
-        last = self._blocks[-1] if self._blocks else {}
-        if last.get("type") != "thinking" or last.get("signature"):
+        if self._open != "thinking":
             self._add({"type": "thinking", "thinking": "", "signature": ""})
         self._blocks[-1]["signature"] = signature
+        self._open = ""  # a block has one signature, and it comes last
 
     def _stop(self, stop: Stop) -> Sequence[bytes]:
         for block, pieces in zip(self._blocks, self._pieces, strict=True):
@@ -119,6 +121,8 @@ def parsed_input(arguments: str) -> Any:
     Text that is no JSON is kept the way Claude Code itself writes such input into its history, so that
     the model can be told what it sent.
     """
+    if not arguments:
+        return {}
     try:
         return msgspec.json.decode(arguments)
     except (msgspec.DecodeError, RecursionError):

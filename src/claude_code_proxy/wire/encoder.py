@@ -26,7 +26,7 @@ from claude_code_proxy.wire.events import (
     Usage,
 )
 from claude_code_proxy.wire.failure import error_event
-from claude_code_proxy.wire.json_text import Brackets
+from claude_code_proxy.wire.json_text import Brackets, items
 from claude_code_proxy.wire.messages import opening_message, settled, usage_json
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ class Encoder:
         return out
 
     def _fail(self, failure: Failed) -> Sequence[bytes]:
-        self._watch.failed = failure
+        # A stream that was cut failed for that reason, whatever its rest looks like.
+        failure = self._watch.failed = self._watch.cut or failure
         return (error_event(failure),) if self._watch.started else ()
 
     # -- blocks
@@ -159,11 +160,17 @@ class Encoder:
         return out
 
     def _whole_block(self, event: Block) -> Sequence[bytes]:
-        content = event.content
-        if not content.get("input"):
-            return [*self._begin(None, _dumps(content)), _BLOCK_STOP % self._index]
-        out = self._begin(None, _dumps({**content, "input": {}}))  # clients read the input from deltas only
-        out.append(self._json(_dumps(content["input"]).decode()))
+        """A block that comes whole; clients read text, citations and input from deltas only."""
+        content, deltas = dict(event.content), list[dict[str, Any]]()
+        if content.get("type") == "text":
+            deltas.append({"type": "text_delta", "text": content.get("text") or ""})
+            deltas += [{"type": "citations_delta", "citation": one} for one in items(content.pop("citations", None))]
+            content["text"] = ""
+        elif content.get("input"):
+            deltas.append({"type": "input_json_delta", "partial_json": _dumps(content["input"]).decode()})
+            content["input"] = {}
+        out = self._begin(None, _dumps(content))
+        out += [_DELTA % (self._index, _dumps(delta)) for delta in deltas]
         out.append(_BLOCK_STOP % self._index)
         return out
 

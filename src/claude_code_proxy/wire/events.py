@@ -102,11 +102,16 @@ class Usage(Struct, frozen=True, gc=False):
 
 
 class Stop(Struct, frozen=True, gc=False):
-    """The reply is whole. `raw` is the upstream's own word for why, `sequence` the stop sequence that was met."""
+    """The reply is whole.
+
+    `raw` is the upstream's own word for why, `sequence` the stop sequence that was met. `native`: the reason
+    is Anthropic's own, and stands whatever was said.
+    """
 
     reason: StopReason
     raw: str = ""
     sequence: str | None = None
+    native: bool = False
 
 
 class Block(Struct, frozen=True):

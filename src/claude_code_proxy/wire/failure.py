@@ -11,7 +11,7 @@ from typing import Final
 import orjson
 from msgspec import Struct
 
-from claude_code_proxy.wire.json_text import fields
+from claude_code_proxy.wire.json_text import fields, paired
 
 STATUS: Final[dict[str, int]] = {
     "invalid_request_error": 400,
@@ -94,7 +94,7 @@ def from_error(body: object, status: int | None = None, *, headers: tuple[tuple[
     told = fields(body).get("error")
     message = fields(told).get("message") or told or "The upstream reported an error without saying which."
     named = fields(told).get("type")
-    kind = named if named in STATUS else type_of(status or 500)
+    kind = named if isinstance(named, str) and named in STATUS else type_of(status or 500)
     return Failed(kind, str(message), status or STATUS[kind], headers)
 
 
@@ -111,4 +111,4 @@ def error_event(failure: Failed) -> bytes:
 
 
 def _error(failure: Failed) -> dict[str, str]:
-    return {"type": failure.type, "message": failure.message}
+    return {"type": failure.type, "message": paired(failure.message)}

@@ -62,8 +62,10 @@ class SSE:
             if line.startswith(b"data:"):
                 data.append(line[6:] if line[5:6] == b" " else line[5:])
             elif not line and data:
-                events.append(data[0] if len(data) == 1 else b"\n".join(data))
+                event = data[0] if len(data) == 1 else b"\n".join(data)
                 data.clear()
+                if event:
+                    events.append(event)
         return events
 
 

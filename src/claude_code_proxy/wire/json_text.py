@@ -8,6 +8,9 @@ from typing import Any, cast
 
 import orjson
 
+MOST = 2**53
+"""The whole numbers up to this are exact in every JSON reader."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOKEN = re.compile(r'["\\{}\[\]]')
 _QUOTE_OR_ESCAPE = re.compile(r'["\\]')
@@ -42,6 +45,11 @@ def fields(value: object) -> dict[str, Any]:
 def items(value: object) -> list[Any]:
     """The value if it is a list, else an empty one."""
     return cast("list[Any]", value) if isinstance(value, list) else []  # type: ignore[redundant-cast]  # not to pyright
+
+
+def digits(text: bytes | str) -> int | None:
+    """A whole number of 0 or more in digits; None for anything else, and for what no one means."""
+    return int(text) if text.isdigit() and len(text) <= 18 else None
 
 
 class Brackets:

@@ -108,6 +108,8 @@ def settled(stop: Stop, *, called: bool) -> StopReason:
 
     Upstreams say "stop" after tool calls and "tool_calls" without any; Claude Code goes by the reason.
     """
+    if stop.native:
+        return stop.reason
     if called and stop.reason in _NOT_WITH_CALLS:
         return "tool_use"
     if not called and stop.reason == "tool_use":

@@ -15,7 +15,7 @@ import orjson
 from claude_code_proxy.wire.events import Stop, Usage
 from claude_code_proxy.wire.failure import error_event, failed, from_error
 from claude_code_proxy.wire.framing import SSE
-from claude_code_proxy.wire.json_text import fields
+from claude_code_proxy.wire.json_text import MOST, fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,39 +23,44 @@ if TYPE_CHECKING:
     from claude_code_proxy.wire.events import StopReason
     from claude_code_proxy.wire.watch import Watch
 
-_BOUNDARIES: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_BOUNDARIES: Final = (b"\n\n", b"\n\r\n", b"\r\r")
+"""What ends an event, whichever line ends the upstream uses."""
+
 _SILENT: Final = frozenset({"message_start", "ping"})
 
 
 class Tap:
     """A machine from the bytes of a native stream to the same bytes."""
 
-    __slots__ = ("_early", "_reader", "_rest", "_stop", "_watch")
+    __slots__ = ("_early", "_reader", "_rest", "_seam", "_stop", "_watch")
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._reader = SSE()
         self._rest: list[bytes] = []  # of the event that has not ended
+        self._seam = b""  # its last two bytes: a boundary may be cut
         self._early: list[bytes] = []  # whole events that say nothing yet
         self._stop = Stop("end_turn")
 
     def feed(self, chunk: bytes, /) -> Sequence[bytes]:
         if self._watch.over:
             return ()
-        seam = (self._rest[-1][-3:] if self._rest else b"") + chunk
+        seam = self._seam + chunk
         if not any(mark in seam for mark in _BOUNDARIES):
             self._rest.append(chunk)
+            self._seam = seam[-2:]
             return ()
         data = b"".join([*self._rest, chunk])
         end = max(at + len(mark) for mark in _BOUNDARIES if (at := data.rfind(mark)) >= 0)
         self._rest = [data[end:]] if end < len(data) else []
+        self._seam = data[end:][-2:]
         return self._pass(data[:end])
 
     def close(self) -> Sequence[bytes]:
         if self._watch.over:
             return ()
         rest = b"".join(self._rest)
-        out = [*self._pass(rest + b"\n\n")] if b'"message_stop"' in rest else []  # only its blank line is missing
+        out = [*self._pass(rest + b"\n\n")] if _ends(rest) else []
         if not self._watch.over:
             self._watch.failed = self._watch.truncation()
             if self._watch.started:
@@ -63,7 +68,7 @@ class Tap:
         return out
 
     def _pass(self, events: bytes) -> Sequence[bytes]:
-        for payload in self._reader.feed(events):
+        for payload in self._reader.feed(events + b"\n" if events.endswith(b"\r") else events):
             if b'"content_block_delta"' in payload[:60]:  # nearly always
                 self._watch.started = True
             else:
@@ -97,6 +102,16 @@ class Tap:
 
     def _count(self, holder: object) -> None:
         self._watch.usage = self._watch.usage.updated(usage_of(holder))
+
+
+def _ends(rest: bytes) -> bool:
+    """Whether the rest of a stream is its last event, of which only the blank line is missing."""
+    reader = SSE()
+    payloads = (*reader.feed(rest), *reader.close())
+    try:
+        return any(fields(orjson.loads(payload)).get("type") == "message_stop" for payload in payloads)
+    except orjson.JSONDecodeError:
+        return False
 
 
 class WholeTap:
@@ -146,9 +161,10 @@ def usage_of(holder: object) -> Usage:
 def stop_of(holder: object) -> Stop:
     """The stop reason that a native message or `message_delta.delta` carries."""
     held = fields(holder)
-    reason = cast("StopReason", held.get("stop_reason") or "end_turn")  # newer reasons pass as they are
-    return Stop(reason, str(reason), held.get("stop_sequence"))
+    reason, sequence = held.get("stop_reason"), held.get("stop_sequence")
+    told = cast("StopReason", reason if isinstance(reason, str) else "end_turn")  # newer reasons pass as they are
+    return Stop(told, told, sequence if isinstance(sequence, str) else None, native=True)
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST else None

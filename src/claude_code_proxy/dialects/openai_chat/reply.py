@@ -117,7 +117,7 @@ class ChatDecoder:
     """
 
     __slots__ = (
-        "_calls", "_counted", "_details", "_finish", "_ids", "_loose", "_own", "_pending", "_prompt_tokens",
+        "_calls", "_counted", "_details", "_finish", "_garbled", "_ids", "_loose", "_own", "_pending", "_prompt_tokens",
         "_refused", "_said_chars", "_seed", "_source", "_stop_sequence", "_thinking", "_tools",
     )  # fmt: skip
 
@@ -139,16 +139,22 @@ class ChatDecoder:
         self._loose = ""  # half of a character
         self._finish = ""
         self._stop_sequence: str | None = None
-        self._refused = self._counted = False
+        self._refused = self._counted = self._garbled = False
         self._said_chars = 0
 
     def feed(self, data: bytes, /) -> Sequence[Event]:
-        if data.strip() == b"[DONE]":
+        data = data.strip()
+        if not data:
+            return ()
+        if self._garbled:  # what was lost was not the end
+            return (_NOT_JSON,)
+        if data == b"[DONE]":
             return self._end(self._finish or "stop")
         try:
             chunk = loads(data)
         except ValueError:
-            return (_NOT_JSON,)
+            self._garbled = True  # perhaps it is the end of the stream that is cut off
+            return ()
         if not isinstance(chunk, dict):
             return (_NOT_JSON,)
         if error := chunk.get("error"):
@@ -156,7 +162,9 @@ class ChatDecoder:
         return list(self._events(chunk))
 
     def close(self) -> Sequence[Event]:
-        return self._end(self._finish) if self._finish else ()
+        if self._finish:
+            return self._end(self._finish)
+        return (_NOT_JSON,) if self._garbled else ()
 
     def _events(self, chunk: dict[str, Any]) -> Iterator[Event]:
         if usage := usage_in(chunk):
@@ -264,7 +272,7 @@ class ChatDecoder:
 
     def _call_part(self, part: dict[str, Any]) -> Iterator[Event]:
         function = fields(part.get("function"))
-        name, ident = str(function.get("name") or ""), str(part.get("id") or "")
+        name, ident = paired(str(function.get("name") or "")), paired(str(part.get("id") or ""))
         call = self._known(part.get("index"), ident, name)
         if call is None:
             yield from self._pause()

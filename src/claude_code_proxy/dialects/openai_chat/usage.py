@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from claude_code_proxy.wire.events import Usage
-from claude_code_proxy.wire.json_text import fields
+from claude_code_proxy.wire.json_text import MOST, fields
 
 CHARS_PER_TOKEN: Final = 4
 """For an upstream that does not count what it says: about right for English and code."""
+
+_CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens")
+"""Where DeepSeek and Kimi count what came from their caches."""
 
 
 def usage_in(chunk: dict[str, Any]) -> Usage | None:
@@ -23,8 +26,8 @@ def usage_in(chunk: dict[str, Any]) -> Usage | None:
     prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     asked, said = fields(usage.get("prompt_tokens_details")), fields(usage.get("completion_tokens_details"))
     read = _count(asked, "cached_tokens")
-    if read is None:
-        read = _count(usage, "prompt_cache_hit_tokens")  # DeepSeek
+    for name in _CACHED:
+        read = _count(usage, name) if read is None else read
     written = _count(asked, "cache_write_tokens")
     thinking = _count(said, "reasoning_tokens")
     total = _count(usage, "total_tokens")
@@ -37,4 +40,4 @@ def usage_in(chunk: dict[str, Any]) -> Usage | None:
 
 def _count(counts: dict[str, Any], name: str) -> int | None:
     value = counts.get(name)
-    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < MOST else None

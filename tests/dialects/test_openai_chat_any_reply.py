@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calls import JSON, replied
+from chunks import CALLS, COUNTS, NO_CHOICES, STOP, TEXT, chunk, client_gets, part, piece, sse
+from claude_code_proxy.dialects.openai_chat import DIALECT
+from claude_code_proxy.wire.watch import Watch
+from grammar import read
+from machines import cut, cuts
+from sayings import inputs, words
+
+_deltas = (
+    words.map(lambda text: chunk(content=text))
+    | words.map(lambda text: chunk(reasoning_content=text))
+    | st.integers(0, 9).map(lambda count: {**NO_CHOICES, "usage": {"prompt_tokens": count, "completion_tokens": count}})
+)
+
+
+@given(st.lists(_deltas, max_size=12), cuts(3000))
+def test_text_and_reasoning_arrive_whole_wherever_they_are_cut(chunks: list[dict[str, Any]], at: list[int]) -> None:
+    told = read(replied(DIALECT, cut(sse(*chunks, STOP), at)))
+    deltas = [one["choices"][0]["delta"] for one in chunks if one["choices"]]
+    assert told.text == "".join(delta.get("content", "") for delta in deltas)
+    assert told.thinking == "".join(delta.get("reasoning_content", "") for delta in deltas)
+
+
+@given(st.lists(inputs, min_size=1, max_size=4), st.data())
+def test_interleaved_calls_get_their_own_arguments(values: list[dict[str, Any]], data: st.DataObject) -> None:
+    rest = [json.dumps(value) for value in values]
+    chunks = [piece(part(n, f"call_{n}", f"f{n}")) for n in range(len(values))]
+    while any(rest):
+        n = data.draw(st.sampled_from([n for n, text in enumerate(rest) if text]))
+        size = data.draw(st.integers(1, len(rest[n])))
+        chunks.append(piece(part(n, args=rest[n][:size])))
+        rest[n] = rest[n][size:]
+    assert client_gets(sse(*chunks, CALLS)).calls == [(f"f{n}", value) for n, value in enumerate(values)]
+
+
+RECORDED = sse(
+    chunk(role="assistant", content=None),
+    chunk(reasoning_content="thé\u2028 "),
+    chunk(content="a😀"),
+    piece(part(0, "c", "f", "")),
+    piece(part(0, args='{"a"'), part(1, "d", "g", '{"b":')),
+    piece(part(0, args=":1}")),
+    piece(part(1, args='"}"}')),
+    CALLS,
+    {**NO_CHOICES, "usage": COUNTS},
+)
+FINISHED = RECORDED.index(b'"tool_calls"}')
+
+
+def test_a_stream_that_is_cut_anywhere_never_ends_well_before_it_said_so() -> None:
+    for at in range(len(RECORDED)):
+        watch = Watch()
+        told = read(replied(DIALECT, [RECORDED[:at]], watch=watch))
+        assert bool(watch.stop) is told.ended
+        assert bool(watch.failed) is not told.ended
+        assert bool(told.error) is (watch.started and not told.ended)
+        if at < FINISHED:
+            assert not told.ended
+
+
+def test_a_reply_that_said_why_it_ends_is_whole_however_its_tail_is_cut() -> None:
+    after = RECORDED.index(b"data:", FINISHED)
+    for at in range(after, len(RECORDED)):
+        assert read(replied(DIALECT, [RECORDED[:at]])).ended, RECORDED[after:at]
+
+
+@given(st.binary(max_size=300), st.booleans(), st.sampled_from(["text/event-stream", JSON, "text/html", ""]))
+def test_any_bytes_make_a_stream_or_a_failure(junk: bytes, stream: bool, media_type: str) -> None:  # noqa: FBT001
+    watch = Watch()
+    out = replied(DIALECT, [junk], stream=stream, media_type=media_type, watch=watch)
+    assert watch.over
+    if stream:
+        read(out, unfinished=True)
+
+
+@given(st.integers(0, len(RECORDED)), st.integers(0, 40), st.binary(max_size=20), cuts(3000))
+def test_damage_makes_a_stream_or_a_failure(at: int, gone: int, junk: bytes, where: list[int]) -> None:
+    watch = Watch()
+    read(replied(DIALECT, cut(RECORDED[:at] + junk + RECORDED[at + gone :], where), watch=watch), unfinished=True)
+    assert watch.over
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | words,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(words, inner, max_size=2),
+    max_leaves=4,
+)
+PLACES = [(), ("choices",), ("choices", 0), ("choices", 0, "delta"), ("choices", 0, "finish_reason"), ("choices", 0, "index"),
+          *(("choices", 0, "delta", name) for name in ("content", "reasoning", "refusal", "tool_calls", "function_call")),
+          *(("choices", 0, "delta", "tool_calls", 0, *rest) for rest in ((), ("index",), ("id",), ("function",), ("function", "name"), ("function", "arguments"))),
+          ("error",), ("usage",), ("usage", "prompt_tokens"), ("usage", "completion_tokens"), ("usage", "prompt_tokens_details"),
+          ("error", "code"), ("error", "message"), ("error", "metadata"), ("detail",)]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.sampled_from(PLACES), _json), max_size=3), st.booleans())
+def test_odd_values_make_a_stream_or_a_failure(odd: list[tuple[tuple[Any, ...], Any]], stream: bool) -> None:  # noqa: FBT001
+    chunks = [chunk(content="a"), *(_put(where, value) for where, value in odd), CALLS]
+    watch = Watch()
+    out = replied(DIALECT, [sse(*chunks)], stream=stream, watch=watch)
+    assert watch.over
+    if stream:
+        read(out, unfinished=True)
+
+
+def _put(where: tuple[Any, ...], value: Any) -> Any:
+    for name in reversed(where):
+        value = [value] if name == 0 else {name: value}
+    return value
+
+
+def test_huge_numbers_and_deep_values_raise_nothing() -> None:
+    deep: Any = 1
+    for _ in range(500):
+        deep = [deep]
+    for odd in (
+        {**NO_CHOICES, "usage": {"completion_tokens": 10**30, "prompt_tokens": 1e300}},
+        piece(part(0, "c", "f", {"a": deep})),
+    ):
+        watch = Watch()
+        read(replied(DIALECT, [sse(TEXT, odd, CALLS)], watch=watch), unfinished=True)
+        assert watch.over
+
+
+HALF = "\ud83d"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        chunk(content=HALF),
+        chunk(reasoning=HALF),
+        piece(part(0, HALF, HALF, HALF)),
+        chunk(HALF),
+        {"error": HALF},
+        chunk(refusal=HALF),
+    ],
+)
+def test_half_a_character_raises_nothing(odd: dict[str, Any]) -> None:
+    watch = Watch()
+    read(replied(DIALECT, [sse(TEXT, odd, TEXT, STOP)], watch=watch), unfinished=True)
+    assert watch.over
+
+
+def test_a_character_in_two_halves_is_one() -> None:
+    told = client_gets(sse(chunk(content="a" + HALF), chunk(content="\ude00b"), STOP))
+    assert told.text == "a😀b"
