@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _FORWARDED: Final = ("user-agent", "x-app")
 _FORWARDED_PREFIXES: Final = ("anthropic-", "x-stainless-")
+_PLAIN_CALL: Final = frozenset({"type", "id", "name", "input"})
 _VERSION: Final = "2023-06-01"
 
 REPLY_HEADERS: Final = frozenset({"request-id", "retry-after", "x-should-retry", "anthropic-*"})
@@ -115,7 +116,7 @@ def _said(key: int, block: dict[str, Any]) -> Sequence[Event]:
         case {"type": "thinking", "thinking": str(text)}:
             signature = block.get("signature")
             return (Thinking(text), Signature(signature)) if signature else (Thinking(text),)
-        case {"type": "tool_use", "id": str(ident), "name": str(name)}:
+        case {"type": "tool_use", "id": str(ident), "name": str(name)} if _PLAIN_CALL.issuperset(block):
             return ToolCall(key, ident, name), ToolArgs(key, orjson.dumps(block.get("input") or {}).decode())
         case _:
             return (Block(block),) if block.get("type") else ()

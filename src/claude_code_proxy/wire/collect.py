@@ -8,6 +8,7 @@ import msgspec
 
 from claude_code_proxy.wire.events import (
     Block,
+    Citation,
     Failed,
     Signature,
     Stop,
@@ -17,7 +18,7 @@ from claude_code_proxy.wire.events import (
     ToolCall,
     Usage,
 )
-from claude_code_proxy.wire.messages import opening_message, settled, usage_json
+from claude_code_proxy.wire.messages import citation_json, opening_message, settled, usage_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +57,9 @@ class Collector:
                 self._add({"type": "tool_use", "id": ident, "name": name, "input": {}})
             case Signature(value):
                 self._sign(value)
+            case Citation():
+                if self._open == "text":
+                    self._blocks[-1].setdefault("citations", []).append(citation_json(event))
             case Block(content):
                 self._add(content)
             case Usage():

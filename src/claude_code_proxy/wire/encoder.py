@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from claude_code_proxy.wire.events import (
+    Citation,
     Failed,
     Signature,
     Stop,
@@ -27,7 +28,7 @@ from claude_code_proxy.wire.events import (
 )
 from claude_code_proxy.wire.failure import error_event
 from claude_code_proxy.wire.json_text import Brackets, items
-from claude_code_proxy.wire.messages import opening_message, settled, usage_json
+from claude_code_proxy.wire.messages import citation_json, opening_message, settled, usage_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +99,8 @@ class Encoder:
             return self._tool_call(event)
         if isinstance(event, Signature):
             return self._signature(event)
+        if isinstance(event, Citation):
+            return self._citation(event)
         return self._whole_block(event)
 
     def close(self) -> Sequence[bytes]:
@@ -158,6 +161,11 @@ class Encoder:
         out.append(_DELTA % (self._index, _dumps({"type": "signature_delta", "signature": event.value})))
         out += self._shut()  # a block has one signature, and it comes last
         return out
+
+    def _citation(self, event: Citation) -> Sequence[bytes]:
+        if self._open != "text":
+            return ()  # there is no text that it could belong to
+        return (_DELTA % (self._index, _dumps({"type": "citations_delta", "citation": citation_json(event)})),)
 
     def _whole_block(self, event: Block) -> Sequence[bytes]:
         """A block that comes whole; clients read text, citations and input from deltas only."""

@@ -18,6 +18,7 @@ from claude_code_proxy.wire.failure import Failed
 
 __all__ = [
     "Block",
+    "Citation",
     "Event",
     "Failed",
     "Signature",
@@ -101,6 +102,14 @@ class Usage(Struct, frozen=True, gc=False):
         )
 
 
+class Citation(Struct, frozen=True, gc=False):
+    """A page that the text said last is taken from."""
+
+    url: str
+    title: str = ""
+    quote: str = ""
+
+
 class Stop(Struct, frozen=True, gc=False):
     """The reply is whole.
 
@@ -120,4 +129,4 @@ class Block(Struct, frozen=True):
     content: dict[str, Any]
 
 
-Event: TypeAlias = Text | Thinking | Signature | ToolCall | ToolArgs | Usage | Stop | Failed | Block
+Event: TypeAlias = Text | Thinking | Signature | ToolCall | ToolArgs | Usage | Stop | Failed | Block | Citation

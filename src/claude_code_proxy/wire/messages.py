@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, TypedDict
 
 if TYPE_CHECKING:
-    from claude_code_proxy.wire.events import Stop, StopReason, Usage
+    from claude_code_proxy.wire.events import Citation, Stop, StopReason, Usage
 
 
 class Content(TypedDict, total=False):
@@ -97,6 +97,17 @@ def opening_message(ident: str, model: str, usage: Usage) -> dict[str, Any]:
         "stop_reason": None,
         "stop_sequence": None,
         "usage": usage_json(usage),
+    }
+
+
+def citation_json(citation: Citation) -> dict[str, str]:
+    """A citation of the web as Anthropic writes it; only its own searches have an encrypted index."""
+    return {
+        "type": "web_search_result_location",
+        "url": citation.url,
+        "title": citation.title,
+        "cited_text": citation.quote,
+        "encrypted_index": "",
     }
 
 

@@ -23,6 +23,7 @@ from claude_code_proxy.dialects.openai_chat.usage import CHARS_PER_TOKEN, usage_
 from claude_code_proxy.wire import signature
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.events import (
+    Citation,
     Failed,
     Signature,
     Stop,
@@ -68,6 +69,9 @@ _STOP: Final[dict[str, StopReason]] = {
 _BROKEN: Final = frozenset({"error", "network_error", "insufficient_system_resource", "abort"})
 """Finish reasons that say the provider itself failed in the middle of the reply."""
 
+_NO_OBJECT: Final = frozenset('"n')
+"""What arguments begin with that were encoded twice, or are null."""
+
 _NOT_JSON: Final = failed("api_error", "The upstream sent something that is not JSON.", status=502)
 
 
@@ -101,11 +105,34 @@ def _unwatched_stops(call: Call, rule: ModelRule) -> list[str]:
 class _Call:
     """A tool call that is being said."""
 
-    __slots__ = ("announced", "ident", "index", "key", "name")
+    __slots__ = ("announced", "held", "ident", "index", "key", "name", "plain")
 
     def __init__(self, key: int, index: object, ident: str, name: str) -> None:
         self.key, self.index, self.ident, self.name = key, index, ident, name
-        self.announced = False
+        self.announced = self.plain = False
+        self.held: list[str] = []  # arguments that begin like no object: they are looked at when they are whole
+
+    def take(self, arguments: str) -> str:
+        """What of the arguments so far can be passed on."""
+        if self.plain:
+            return arguments
+        self.held.append(arguments)
+        text = "".join(self.held).lstrip()
+        if not text or text[0] in _NO_OBJECT:
+            return ""
+        self.plain, self.held = True, []
+        return text
+
+    def rest(self) -> str:
+        """The arguments that were held back, now that they are whole: an object that was encoded twice is one."""
+        text, self.held = "".join(self.held).strip(), []
+        if text == "null":
+            return ""
+        try:
+            inner = msgspec.json.decode(text)
+            return inner if isinstance(inner, str) and isinstance(msgspec.json.decode(inner), dict) else text
+        except (msgspec.DecodeError, RecursionError):
+            return text
 
 
 class ChatDecoder:
@@ -136,7 +163,7 @@ class ChatDecoder:
         self._thinking = False
         self._details: list[dict[str, Any]] = []  # reasoning to be carried home in the next signature
         self._source = ""  # the field that this reply's reasoning comes in
-        self._loose = ""  # half of a character
+        self._loose = {"text": "", "thinking": ""}  # half of a character
         self._finish = ""
         self._stop_sequence: str | None = None
         self._refused = self._counted = self._garbled = False
@@ -194,6 +221,7 @@ class ChatDecoder:
         if self._stop_sequence and reason == "end_turn":
             reason = "stop_sequence"
         events: list[Event] = [*self._pause()]
+        events += [ToolArgs(call.key, rest) for call in self._calls if call.held and (rest := call.rest())]
         if not self._counted:
             events.append(Usage(self._prompt_tokens(), max(1, self._said_chars // CHARS_PER_TOKEN)))
         return [*events, Stop(reason, finish, self._stop_sequence)]
@@ -208,6 +236,8 @@ class ChatDecoder:
             yield from self._text(content)
         else:
             yield from self._parts(items(content))
+        for citation in map(fields, items(delta.get("annotations"))):
+            yield from _cited(fields(citation.get("url_citation")))
         if isinstance(refusal := delta.get("refusal"), str) and refusal:
             self._refused = True
             yield from self._text(refusal)
@@ -244,21 +274,23 @@ class ChatDecoder:
         yield from self._announce()
         self._thinking = True
         self._said_chars += len(thought)
-        yield Thinking(self._whole(thought))
+        yield Thinking(self._whole("thinking", thought))
 
     def _text(self, text: str) -> Iterator[Event]:
-        if text := self._whole(text):
+        if text := self._whole("text", text):
             yield from self._pause()
             self._said_chars += len(text)
             yield Text(text)
 
-    def _whole(self, text: str) -> str:
-        """Text without half a character at its end, which is kept for the next piece."""
-        if self._loose:
-            text, self._loose = self._loose + text, ""
-        if text and "\ud800" <= text[-1] <= "\udbff":
-            text, self._loose = text[:-1], text[-1]
-        return text if text.isascii() else paired(text)
+    def _whole(self, kind: str, text: str) -> str:
+        """Text without half a character at its end, which is kept for the next piece of its kind."""
+        if self._loose[kind]:
+            text, self._loose[kind] = self._loose[kind] + text, ""
+        if text.isascii():  # nearly always
+            return text
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self._loose[kind] = text[:-1], text[-1]
+        return paired(text)
 
     def _pause(self) -> Iterator[Event]:
         """Whatever was being said is said: the thinking gets its signature, the call its name."""
@@ -285,7 +317,8 @@ class ChatDecoder:
         if isinstance(arguments, str) and arguments:
             yield from self._announce()
             self._said_chars += len(arguments)
-            yield ToolArgs(call.key, paired(arguments))
+            if said := call.take(paired(arguments)):
+                yield ToolArgs(call.key, said)
 
     def _known(self, index: object, ident: str, name: str) -> _Call | None:
         """The call that a part belongs to; None where it begins a new one.
@@ -326,6 +359,12 @@ class ChatDecoder:
             if tool := self._tools.get(said):
                 return tool["name"]
         return name
+
+
+def _cited(citation: dict[str, Any]) -> Iterator[Event]:
+    url, title, quote = (citation.get(name) for name in ("url", "title", "content"))
+    if isinstance(url, str):
+        yield Citation(paired(url), *(paired(text) if isinstance(text, str) else "" for text in (title, quote)))
 
 
 def _failure(holder: dict[str, Any], error: object) -> Failed:
