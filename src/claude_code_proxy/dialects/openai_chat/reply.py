@@ -14,8 +14,8 @@ import msgspec
 from claude_code_proxy.dialects.base import translated
 from claude_code_proxy.dialects.errors import classified, told_in
 from claude_code_proxy.dialects.models import rule_of
+from claude_code_proxy.dialects.openai_chat.calls import Calls
 from claude_code_proxy.dialects.openai_chat.leaks import LeakedCalls
-from claude_code_proxy.dialects.openai_chat.names import client_id
 from claude_code_proxy.dialects.openai_chat.quirks import MAX_STOPS, quirks_of
 from claude_code_proxy.dialects.openai_chat.reasoning import add_details, text_of
 from claude_code_proxy.dialects.openai_chat.shim import SchemaCalls
@@ -31,7 +31,6 @@ from claude_code_proxy.wire.events import (
     Text,
     Thinking,
     ToolArgs,
-    ToolCall,
     Usage,
 )
 from claude_code_proxy.wire.failure import failed
@@ -69,9 +68,6 @@ _STOP: Final[dict[str, StopReason]] = {
 _BROKEN: Final = frozenset({"error", "network_error", "insufficient_system_resource", "abort"})
 """Finish reasons that say the provider itself failed in the middle of the reply."""
 
-_NO_OBJECT: Final = frozenset('"n')
-"""What arguments begin with that were encoded twice, or are null."""
-
 _NOT_JSON: Final = failed("api_error", "The upstream sent something that is not JSON.", status=502)
 
 
@@ -102,39 +98,6 @@ def _unwatched_stops(call: Call, rule: ModelRule) -> list[str]:
     return [one for one in asked if isinstance(one, str) and one][MAX_STOPS if rule.stop else 0 :]
 
 
-class _Call:
-    """A tool call that is being said."""
-
-    __slots__ = ("announced", "held", "ident", "index", "key", "name", "plain")
-
-    def __init__(self, key: int, index: object, ident: str, name: str) -> None:
-        self.key, self.index, self.ident, self.name = key, index, ident, name
-        self.announced = self.plain = False
-        self.held: list[str] = []  # arguments that begin like no object: they are looked at when they are whole
-
-    def take(self, arguments: str) -> str:
-        """What of the arguments so far can be passed on."""
-        if self.plain:
-            return arguments
-        self.held.append(arguments)
-        text = "".join(self.held).lstrip()
-        if not text or text[0] in _NO_OBJECT:
-            return ""
-        self.plain, self.held = True, []
-        return text
-
-    def rest(self) -> str:
-        """The arguments that were held back, now that they are whole: an object that was encoded twice is one."""
-        text, self.held = "".join(self.held).strip(), []
-        if text == "null":
-            return ""
-        try:
-            inner = msgspec.json.decode(text)
-            return inner if isinstance(inner, str) and isinstance(msgspec.json.decode(inner), dict) else text
-        except (msgspec.DecodeError, RecursionError):
-            return text
-
-
 class ChatDecoder:
     """A machine from the payloads of a chat reply to events.
 
@@ -144,9 +107,20 @@ class ChatDecoder:
     """
 
     __slots__ = (
-        "_calls", "_counted", "_details", "_finish", "_garbled", "_ids", "_loose", "_own", "_pending", "_prompt_tokens",
-        "_refused", "_said_chars", "_seed", "_source", "_stop_sequence", "_thinking", "_tools",
-    )  # fmt: skip
+        "_calls",
+        "_counted",
+        "_details",
+        "_finish",
+        "_garbled",
+        "_loose",
+        "_own",
+        "_prompt_tokens",
+        "_refused",
+        "_said_chars",
+        "_source",
+        "_stop_sequence",
+        "_thinking",
+    )
 
     def __init__(
         self,
@@ -156,10 +130,8 @@ class ChatDecoder:
         *,
         prompt_tokens: Callable[[], int],
     ) -> None:
-        self._seed, self._own, self._tools, self._prompt_tokens = seed, own, tools, prompt_tokens
-        self._calls: list[_Call] = []
-        self._ids: set[str] = set()
-        self._pending: _Call | None = None  # its name may not be whole yet
+        self._own, self._prompt_tokens = own, prompt_tokens
+        self._calls = Calls(seed, tools)
         self._thinking = False
         self._details: list[dict[str, Any]] = []  # reasoning to be carried home in the next signature
         self._source = ""  # the field that this reply's reasoning comes in
@@ -221,7 +193,7 @@ class ChatDecoder:
         if self._stop_sequence and reason == "end_turn":
             reason = "stop_sequence"
         events: list[Event] = [*self._pause()]
-        events += [ToolArgs(call.key, rest) for call in self._calls if call.held and (rest := call.rest())]
+        events += self._calls.rest()
         if not self._counted:
             events.append(Usage(self._prompt_tokens(), max(1, self._said_chars // CHARS_PER_TOKEN)))
         return [*events, Stop(reason, finish, self._stop_sequence)]
@@ -271,7 +243,7 @@ class ChatDecoder:
                     yield from self._think(text)
 
     def _think(self, thought: str) -> Iterator[Event]:
-        yield from self._announce()
+        yield from self._calls.announced()
         self._thinking = True
         self._said_chars += len(thought)
         yield Thinking(self._whole("thinking", thought))
@@ -298,67 +270,17 @@ class ChatDecoder:
             self._thinking = False
             state, self._details = self._details or None, []
             yield Signature(self._own(state))
-        yield from self._announce()
-
-    # -- tool calls
+        yield from self._calls.announced()
 
     def _call_part(self, part: dict[str, Any]) -> Iterator[Event]:
-        function = fields(part.get("function"))
-        name, ident = paired(str(function.get("name") or "")), paired(str(part.get("id") or ""))
-        call = self._known(part.get("index"), ident, name)
-        if call is None:
+        if self._calls.begins(part):
             yield from self._pause()
-            call = self._new(part.get("index"), ident, name)
-        elif name and not call.announced and name != call.name:
-            call.name += name  # a name in pieces
-        arguments = function.get("arguments")
-        if isinstance(arguments, (dict, list)):
-            arguments = msgspec.json.encode(arguments).decode()
-        if isinstance(arguments, str) and arguments:
-            yield from self._announce()
-            self._said_chars += len(arguments)
-            if said := call.take(paired(arguments)):
-                yield ToolArgs(call.key, said)
-
-    def _known(self, index: object, ident: str, name: str) -> _Call | None:
-        """The call that a part belongs to; None where it begins a new one.
-
-        By index, unless a part that has a name brings another id: some servers number every call 0.
-        Without an index by id, and without both it is the last call, unless the part has a name.
-        """
-        for call in reversed(self._calls):
-            if index is not None:
-                if call.index == index:
-                    return None if ident and name and ident != call.ident else call
-            elif ident:
-                if call.ident == ident:
-                    return call
-            else:
-                return None if name else call
-        return None
-
-    def _new(self, index: object, ident: str, name: str) -> _Call:
-        key = len(self._calls)
-        self._pending = _Call(key, index, ident, name)
-        self._calls.append(self._pending)
-        return self._pending
-
-    def _announce(self) -> Iterator[Event]:
-        call, self._pending = self._pending, None
-        if call:
-            call.announced = True
-            ident = client_id(call.ident, self._seed) if call.ident else ""
-            if not ident or ident in self._ids:
-                ident = f"toolu_{self._seed}_{call.key}"
-            self._ids.add(ident)
-            yield ToolCall(call.key, ident, self._tool_name(call.name))
-
-    def _tool_name(self, name: str) -> str:
-        """The client's name for a tool, whatever the model or its server made of the one that was offered."""
-        for said in (name, name.partition("<|")[0].strip(), name.rpartition(".")[2], name.strip()):
-            if tool := self._tools.get(said):
-                return tool["name"]
-        return name
+        call, said = self._calls.take(part)
+        if said:
+            yield from self._calls.announced()
+            self._said_chars += len(said)
+            if arguments := call.take(said):
+                yield ToolArgs(call.key, arguments)
 
 
 def _cited(citation: dict[str, Any]) -> Iterator[Event]:
