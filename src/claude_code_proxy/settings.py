@@ -64,7 +64,7 @@ def load_settings(
     env = _environment() if environ is None else environ
     problems: list[str] = []
     values: dict[str, Any] = {}
-    for name, read in _VARIABLES.items():
+    for name, read in VARIABLES.items():
         if held := env.get(name, "").strip():
             try:
                 values[name.lower()] = read(held)
@@ -110,7 +110,7 @@ def _seconds(text: str) -> float:
     return value
 
 
-_VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
+VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "PREFERRED_PROVIDER": str.lower,
     "BIG_MODEL": str,
     "SMALL_MODEL": str,

@@ -32,10 +32,11 @@ class ModelRule(Struct, frozen=True, forbid_unknown_fields=True):
 def rule_of(model: str) -> ModelRule:
     """The rule for a model as an upstream names it (`vendor/name:variant`)."""
     name = model.lower().rpartition("/")[2].partition(":")[0]
-    return next((rule for rule in _rules() if any(fnmatchcase(name, one) for one in rule.match)), ModelRule())
+    return next((rule for rule in rules() if any(fnmatchcase(name, one) for one in rule.match)), ModelRule())
 
 
 @cache
-def _rules() -> tuple[ModelRule, ...]:
+def rules() -> tuple[ModelRule, ...]:
+    """Every rule, in the order in which they are tried."""
     content = tomllib.loads(files(__package__).joinpath("models.toml").read_text("utf-8"))
     return msgspec.convert(content["model"], tuple[ModelRule, ...])

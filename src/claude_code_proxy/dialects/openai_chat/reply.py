@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 _REASONING: Final = ("reasoning_details", "reasoning_content", "reasoning")
 """The fields that hold reasoning, the one to be believed first."""
 
-_STOP: Final[dict[str, StopReason]] = {
+STOP_REASONS: Final[dict[str, StopReason]] = {
     "stop": "end_turn",
     "eos": "end_turn",
     "end_turn": "end_turn",
@@ -65,6 +65,8 @@ _STOP: Final[dict[str, StopReason]] = {
     "sensitive": "refusal",
     "refusal": "refusal",
 }
+"""What a finish reason means; any other is an end of the turn."""
+
 _BROKEN: Final = frozenset({"error", "network_error", "insufficient_system_resource", "abort"})
 """Finish reasons that say the provider itself failed in the middle of the reply."""
 
@@ -189,7 +191,7 @@ class ChatDecoder:
             self._stop_sequence = met
 
     def _end(self, finish: str) -> Sequence[Event]:
-        reason: StopReason = "refusal" if self._refused else _STOP.get(finish, "end_turn")
+        reason: StopReason = "refusal" if self._refused else STOP_REASONS.get(finish, "end_turn")
         if self._stop_sequence and reason == "end_turn":
             reason = "stop_sequence"
         events: list[Event] = [*self._pause()]

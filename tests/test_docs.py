@@ -1,0 +1,46 @@
+"""The documents agree with the code."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from claude_code_proxy.providers import load_providers
+from claude_code_proxy.settings import VARIABLES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_generated_pages_are_up_to_date() -> None:
+    made = subprocess.run(
+        [sys.executable, "scripts/make_docs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, made.stderr
+
+
+def test_ci_runs_the_command_of_the_readme() -> None:
+    [command] = re.findall(r"^.*pytest$", README, re.MULTILINE)
+    assert command in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+def test_the_readme_and_the_example_name_every_variable() -> None:
+    rows = load_providers({}).values()
+    names = {*VARIABLES, *(row.base_url_env for row in rows), *(row.api_key_env for row in rows)} - {""}
+    documents = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", ".env.example")}
+    documents["README.md"] = (
+        documents["README.md"].replace(", `_API_KEY`", "").replace("_BASE_URL", "_BASE_URL _API_KEY")
+    )
+    shortened = {name.removesuffix("_API_KEY") for name in names}
+    for document, text in documents.items():
+        assert [name for name in sorted(shortened) if name not in text] == [], document
+
+
+def test_nothing_that_is_committed_names_this_machine() -> None:
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    here = f"{ROOT.parent}{os.sep}"
+    named = [name for name in files if here in (ROOT / name).read_text("utf-8", "replace")]
+    assert named == []
