@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from claude_code_proxy.wire.events import Signature, Stop, Text, Thinking
+from claude_code_proxy.wire.events import Signature, Stop, Text, Thinking, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from claude_code_proxy.wire.events import Event
 
@@ -18,83 +18,75 @@ class ThinkTags:
     """Reasoning that a server left in the text, between tags, becomes thinking.
 
     Only at the very beginning of what is said: a reply that mentions the tag later means the tag. White
-    space around the reasoning belongs to neither. `signature` ends the thinking.
+    space around the reasoning belongs to neither. `signature` ends the thinking. `opened`: the server's
+    template has opened the tag already, so the reply begins with reasoning.
     """
 
-    __slots__ = ("_close", "_held", "_signature", "_state")
+    __slots__ = ("_closings", "_held", "_read", "_signature", "_thought")
 
-    def __init__(self, signature: str) -> None:
+    def __init__(self, signature: str, *, opened: bool = False) -> None:
         self._signature = signature
-        self._state = "start"  # then "inside", "after" (white space may follow), and "off"
+        self._closings = tuple(closing for _, closing in _TAGS) if opened else ()
         self._held = ""
-        self._close = ""
+        self._thought = False  # there was any reasoning
+        self._read: Callable[[str], list[Event]] | None = self._reasoning if opened else self._opening
 
     def feed(self, event: Event, /) -> Sequence[Event]:
-        if self._state == "off":  # nearly always
+        if self._read is None or isinstance(event, Usage):  # nearly always
             return (event,)
-        if not isinstance(event, Text):
-            if isinstance(event, Thinking) and self._state == "start":
-                self._state = "off"  # this server has a field for it
-            return (*self._flush(), event)
-        text, self._held = self._held + event.text, ""
-        return self._read(text)
+        if isinstance(event, Text):
+            text, self._held = self._held + event.text, ""
+            return self._read(text)
+        out = self._flush()
+        self._read = None  # a server that thinks elsewhere, or a call: tags later on mean themselves
+        return (*out, event)
 
     def close(self) -> Sequence[Event]:
         return self._flush()
-
-    def _read(self, text: str) -> list[Event]:
-        match self._state:
-            case "start":
-                return self._opening(text)
-            case "inside":
-                return self._reasoning(text)
-            case _:
-                return self._answer(text)
 
     def _opening(self, text: str) -> list[Event]:
         said = text.lstrip()
         for opening, closing in _TAGS:
             if said.startswith(opening):
-                self._state, self._close = "inside", closing
-                return self._reasoning(said.removeprefix(opening).removeprefix("\n"))
+                self._closings, self._read = (closing,), self._reasoning
+                return self._reasoning(said.removeprefix(opening))
         if any(opening.startswith(said) for opening, _ in _TAGS):
             self._held = text  # perhaps the first half of a tag
             return []
-        self._state = "off"
+        self._read = None
         return [Text(text)]
 
     def _reasoning(self, text: str) -> list[Event]:
-        thought, found, rest = text.partition(self._close)
-        if found:
-            self._state = "after"
-            return [*_thinking(thought.rstrip()), Signature(self._signature), *self._answer(rest)]
-        kept = _overlap(thought, self._close)
-        blank = len(thought) - kept - len(thought[: len(thought) - kept].rstrip())
-        cut = len(thought) - kept - blank  # white space before a closing tag is not reasoning
-        self._held = thought[cut:]
-        return _thinking(thought[:cut])
+        if not self._thought:
+            text = text.lstrip()
+        ends = [(at, closing) for closing in self._closings if (at := text.find(closing)) >= 0]
+        if ends:
+            at, closing = min(ends)
+            self._read = self._answer
+            return [*self._think(text[:at].rstrip()), *self._sign(), *self._answer(text[at + len(closing) :])]
+        whole = text[: len(text) - max(_overlap(text, closing) for closing in self._closings)].rstrip()
+        self._held = text[len(whole) :]  # perhaps the first half of a tag, and white space before one
+        return self._think(whole)
 
     def _answer(self, text: str) -> list[Event]:
         said = text.lstrip()
         if not said:
             return []
-        self._state = "off"
+        self._read = None
         return [Text(said)]
+
+    def _think(self, text: str) -> list[Event]:
+        self._thought = self._thought or bool(text)
+        return [Thinking(text)] if text else []
+
+    def _sign(self) -> list[Event]:
+        return [Signature(self._signature)] if self._thought else []
 
     def _flush(self) -> list[Event]:
         held, self._held = self._held, ""
-        if not held:
-            return []
-        return _thinking(held) if self._state == "inside" else [Text(held)]
-
-
-def _thinking(text: str) -> list[Event]:
-    return [Thinking(text)] if text else []
-
-
-def _overlap(text: str, tag: str) -> int:
-    """How many characters at the end of `text` may be the beginning of `tag`."""
-    return next((n for n in range(min(len(text), len(tag) - 1), 0, -1) if text.endswith(tag[:n])), 0)
+        if self._read == self._reasoning:
+            return [*self._think(held.rstrip()), *self._sign()]
+        return [Text(held)] if held else []
 
 
 class StopSequences:
@@ -110,12 +102,14 @@ class StopSequences:
         self._held = ""
 
     def feed(self, event: Event, /) -> Sequence[Event]:
+        if isinstance(event, Usage):
+            return (event,)
         if not isinstance(event, Text):
             return (*self.close(), event)
         text = self._held + event.text
-        hits = [(at, one) for one in self._sequences if (at := text.find(one)) >= 0]
+        hits = [(at + len(one), at, one) for one in self._sequences if (at := text.find(one)) >= 0]
         if hits:
-            at, sequence = min(hits)
+            _, at, sequence = min(hits)  # the first to be whole
             self._held = ""
             return (Text(text[:at]), Stop("stop_sequence", "stop", sequence))
         kept = max(_overlap(text, one) for one in self._sequences)
@@ -125,3 +119,8 @@ class StopSequences:
     def close(self) -> Sequence[Event]:
         held, self._held = self._held, ""
         return (Text(held),) if held else ()
+
+
+def _overlap(text: str, tag: str) -> int:
+    """How many characters at the end of `text` may be the beginning of `tag`."""
+    return next((n for n in range(min(len(text), len(tag) - 1), 0, -1) if text.endswith(tag[:n])), 0)

@@ -8,27 +8,52 @@ else stays the text it was. Nothing is run here; the client asks its user as for
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from claude_code_proxy.dialects.openai_chat.notations import NOTATIONS
-from claude_code_proxy.wire.events import Text, ToolArgs, ToolCall
+from claude_code_proxy.dialects.openai_chat.notations import NOTATIONS, Notation, whole_replies
+from claude_code_proxy.wire.events import Stop, Text, ToolArgs, ToolCall, Usage
+from claude_code_proxy.wire.json_text import fields, items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from claude_code_proxy.dialects.openai_chat.notations import Notation, Said
+    from claude_code_proxy.dialects.openai_chat.notations import Said
     from claude_code_proxy.wire.events import Event
     from claude_code_proxy.wire.messages import Tool
 
-_OPENERS: Final = tuple(opener for notation in NOTATIONS for opener in notation.openers)
-_FIRST: Final = frozenset(opener[0] for opener in _OPENERS)
-_AT_LINE_START: Final = re.compile(r"(?:^|(?<=\n))[ \t]*(" + "|".join(map(re.escape, _OPENERS)) + ")")
-_FENCE: Final = re.compile(r"(?:^|(?<=\n))[ \t]*```")
-_LINE: Final = 64
+_FENCES: Final = ("```", "~~~")
+_LINE: Final = 64  # no opener is longer
+_MOST: Final = 1 << 20
+"""Characters after which what began like a call is taken for text."""
+
 _KEYS: Final = 1 << 20
 """Above every key that the decoder gives to calls of its own."""
+
+_START: Final = "\x00"
+"""Stands before the first line of a reply: some notations are looked for there only."""
+
+
+class _Watched(NamedTuple):
+    """What to look for in a reply to a request with certain tools."""
+
+    notations: dict[str, Notation]
+    openers: tuple[str, ...]
+    opener: re.Pattern[str]
+    first: frozenset[str]
+
+
+@lru_cache(maxsize=256)
+def _watched(tools: tuple[str, ...]) -> _Watched:
+    anywhere = {opener: notation for notation in NOTATIONS for opener in notation.openers}
+    at_start = {opener: notation for notation in whole_replies(tools) for opener in notation.openers}
+    notations = {**anywhere, **at_start}
+    openers = (*notations, *_FENCES)
+    lines, first = ("|".join(map(re.escape, some)) for some in ((*anywhere, *_FENCES), at_start))
+    opener = re.compile(rf"(?:(?:{_START}|\n)[ \t]*(?={lines})|{_START}\s*(?={first}))({lines}|{first})")
+    return _Watched(notations, openers, opener, frozenset(one[0] for one in openers))
 
 
 class LeakedCalls:
@@ -37,125 +62,164 @@ class LeakedCalls:
     `seed` makes their ids. `tools` are those that were offered, by the name they were offered under.
     """
 
-    __slots__ = ("_count", "_fenced", "_held", "_line", "_notation", "_seed", "_tools")
+    __slots__ = ("_between", "_count", "_fence", "_held", "_line", "_notation", "_seed", "_tools", "_watched")
 
     def __init__(self, seed: str, tools: Mapping[str, Tool]) -> None:
         self._seed, self._tools = seed, tools
+        self._watched = _watched(tuple(tools))
         self._notation: Notation | None = None  # of what is held, which may be a call
         self._held = ""
-        self._line = ""  # the line that is being said, as far as it was passed on
-        self._fenced = False
+        self._line = _START  # the line that is being said, as far as it was passed on
+        self._between = False  # nothing but white space was said since a call
+        self._fence = ""  # of the code block that is being said
         self._count = 0
 
     def feed(self, event: Event, /) -> Sequence[Event]:
+        if isinstance(event, Usage):
+            return (event,)
         if not isinstance(event, Text):
-            return (*self._flush(), event) if self._held else (event,)
-        if not self._held and not self._fenced and _FIRST.isdisjoint(event.text) and "`" not in event.text:
-            self._pass(event.text)
+            return (*self._flush(cut=isinstance(event, Stop) and event.reason == "max_tokens"), event)
+        text = event.text
+        if not self._held and not self._between and self._watched.first.isdisjoint(text):
+            self._pass(text)
             return (event,)  # nearly always
         out: list[Event] = []
-        rest = self._held + event.text
-        self._held = ""
+        rest, self._held = self._held + text, ""
         while rest:
             rest = self._call(rest, out) if self._notation else self._text(rest, out)
         return out
 
     def close(self) -> Sequence[Event]:
-        return self._flush()
+        return self._flush(cut=True)
 
     # -- text
 
     def _text(self, text: str, out: list[Event]) -> str:
         """Say text as far as it surely is none of a call; what is left to look at."""
-        context = self._line + text
-        found = None if self._fenced else _AT_LINE_START.search(context)
-        fence = _FENCE.search(context)
-        if fence and fence.end() > len(self._line) and (not found or fence.start() < found.start()):
-            self._say(text[: fence.end() - len(self._line)], out)
-            self._fenced = not self._fenced
-            self._line = "`"  # this fence is read
-            return context[fence.end() :]
-        if found and found.start(1) >= len(self._line):
-            self._say(text[: found.start(1) - len(self._line)], out)
-            self._notation = next(one for one in NOTATIONS if found[1] in one.openers)
-            return context[found.start(1) :]
-        line = context.rpartition("\n")[2].lstrip(" \t")
-        kept = 0
-        if any(opener.startswith(line) for opener in (*_OPENERS, "```")) and line:
-            kept = min(len(line), len(text))  # perhaps the first half of an opener
+        context, said = self._line + text, len(self._line)
+        for found in self._watched.opener.finditer(context):
+            if found.end() <= said or (self._fence and found[1] != self._fence):
+                continue
+            start = max(said, found.start(1))
+            self._say(context[said:start], out)
+            if found[1] not in _FENCES:
+                self._notation = self._watched.notations[found[1]]
+                return context[found.start(1) :] if found.start(1) >= said else context[said:]
+            self._fence = "" if self._fence else found[1]
+            self._say(context[start : found.end()], out)
+            self._line = "-"  # this fence is read
+            return context[found.end() :]
+        line = context.rpartition("\n")[2].lstrip(" \t\r\n" + _START)
+        opening = bool(line) and any(one.startswith(line) for one in self._watched.openers)
+        kept = min(len(line), len(text)) if opening else 0
+        if self._between and not text[: len(text) - kept].strip():
+            kept = len(text)
         self._say(text[: len(text) - kept], out)
         self._held = text[len(text) - kept :]
         return ""
 
     def _say(self, text: str, out: list[Event]) -> None:
+        if self._between:
+            text = text.lstrip("\n") if text.strip() else ""
+            self._between = not text
         if text:
             self._pass(text)
             out.append(Text(text))
 
     def _pass(self, text: str) -> None:
-        _, newline, line = text.rpartition("\n")
-        if newline:
-            self._line = line
-        elif len(self._line) < _LINE:  # no opener is longer, and a longer line has begun already
-            self._line += text[:_LINE]
+        _, newline, rest = text.rpartition("\n")
+        line = newline + rest if newline else self._line + rest
+        if len(line) > _LINE:  # its beginning matters as long as it is blank
+            line = line[0] + line[-_LINE:] if not line[1:].strip() else "-"
+        self._line = line
 
     # -- calls
 
     def _call(self, text: str, out: list[Event]) -> str:
         """Read a call if it is all there; what is left to look at."""
         notation = self._notation
-        if notation is None or not notation.closers:  # it ends with the text
-            self._held = text
-            return ""
-        ends = [at + len(closer) for closer in notation.closers if (at := text.find(closer)) >= 0]
-        if not ends:
-            self._held = text
-            return ""
-        end = min(ends)
+        if notation is None:
+            return text
+        ends = sorted(found.end() for closer in notation.closers for found in re.finditer(re.escape(closer), text))
+        for end in ends:  # the first may stand in an argument
+            said = notation.read(text[:end])
+            if said and self._offered(said):
+                self._make(said, out)
+                return text[end:]
+            if said:
+                return self._give_up(text, end, out)
+        if len(text) > _MOST:
+            return self._give_up(text, len(text), out)
+        self._held = text
+        return ""
+
+    def _offered(self, said: list[Said]) -> bool:
+        return all(name in self._tools for name, _ in said)
+
+    def _give_up(self, text: str, end: int, out: list[Event]) -> str:
         self._notation = None
-        calls = self._read(notation, text[:end])
-        if calls is None:
-            self._say(text[:end], out)
-        else:
-            out += calls
-            self._line = ""
-        return text[end:] if calls is None else text[end:].lstrip("\n")
+        self._say(text[:end], out)
+        return text[end:]
 
-    def _flush(self) -> list[Event]:
-        """What is held is all there will be: a call whose end was left out, or text."""
-        held, self._held = self._held, ""
-        notation, self._notation = self._notation, None
-        out: list[Event] = []
-        if held and notation and (calls := self._read(notation, held)) is not None:
-            return calls
-        self._say(held, out)
-        return out
-
-    def _read(self, notation: Notation, text: str) -> list[Event] | None:
-        said: list[Said] | None = notation.read(text)
-        if not said or any(name not in self._tools for name, _ in said):
-            return None
-        out: list[Event] = []
+    def _make(self, said: list[Said], out: list[Event]) -> None:
         for name, arguments in said:
-            tool = self._tools[name]
-            key = _KEYS + self._count
+            tool, key = self._tools[name], _KEYS + self._count
             self._count += 1
             out.append(ToolCall(key, f"toolu_{self._seed}_{key}", tool["name"]))
             out.append(ToolArgs(key, msgspec.json.encode(typed(arguments, tool)).decode()))
+        self._notation, self._between, self._line = None, True, "\n"
+
+    def _flush(self, *, cut: bool) -> list[Event]:
+        """What is held is all there will be: a call of which the last tag was left out, or text.
+
+        Of a reply that was cut nothing becomes a call: its arguments may not be all there.
+        """
+        held, self._held = self._held, ""
+        notation, self._notation = self._notation, None
+        out: list[Event] = []
+        said = notation.read(held) if held and notation and not cut else None
+        if said and self._offered(said):
+            self._make(said, out)
+        else:
+            self._say(held, out)
         return out
 
 
 def typed(arguments: dict[str, Any], tool: Tool) -> dict[str, Any]:
     """Arguments with the types of the tool's schema, where the notation had only text for them."""
-    properties = (tool.get("input_schema") or {}).get("properties") or {}
-    return {name: _typed(value, properties.get(name)) for name, value in arguments.items()}
+    properties = fields(fields(tool.get("input_schema")).get("properties"))
+    return {name: _typed(value, _kinds(properties.get(name))) for name, value in arguments.items()}
 
 
-def _typed(value: Any, schema: Any) -> Any:
-    kind = schema.get("type") if isinstance(schema, dict) else None
-    if not isinstance(value, str) or kind in {"string", None}:
+def _kinds(schema: object) -> set[str]:
+    """The types that a schema allows; empty if it does not say."""
+    told = fields(schema)
+    kind = told.get("type")
+    kinds = {one for one in (kind if isinstance(kind, list) else [kind]) if isinstance(one, str)}
+    for other in (*items(told.get("anyOf")), *items(told.get("oneOf"))):
+        kinds |= _kinds(other)
+    return kinds
+
+
+_BOOLEANS: Final = {"true": True, "false": False}
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "object": (dict,),
+    "array": (list,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+def _typed(value: Any, kinds: set[str]) -> Any:
+    if not isinstance(value, str) or not kinds or "string" in kinds:
         return value
+    text = value.strip()
+    if "boolean" in kinds and text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
     try:
-        return msgspec.json.decode(value)
-    except msgspec.DecodeError:
-        return {"true": True, "false": False}.get(value.strip().lower(), value) if kind == "boolean" else value
+        read = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return value
+    return read if any(isinstance(read, _TYPES[kind]) for kind in kinds if kind in _TYPES) else value

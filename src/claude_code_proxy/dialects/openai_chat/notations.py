@@ -1,11 +1,12 @@
 """How models write tool calls in their own notation, before a server makes fields of them.
 
-Each reader takes the whole notation and gives the calls in it, or None when it does not read without an
-error. The notations are those of the models' chat templates, as of November 2026.
+Each reader takes the whole notation, its tags included, and gives the calls in it, or raises; nothing of the
+text may be left over. The notations are those of the models' chat templates, as of November 2026.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable  # noqa: TC003 -- a field of a Struct
 from typing import Any, Final, TypeAlias
@@ -24,55 +25,90 @@ class Notation(Struct, frozen=True):
 
     openers: tuple[str, ...]
     closers: tuple[str, ...]
-    read: Callable[[str], list[Said] | None]
+    reader: Callable[[str], list[Said]]
+
+    def read(self, text: str) -> list[Said]:
+        """The calls in the whole notation; none if it does not read without an error."""
+        try:
+            return self.reader(text)
+        except UnreadableError:
+            return []
+
+
+class UnreadableError(ValueError):
+    """The text is no call in this notation, or not all of one."""
 
 
 def _json(text: str) -> Any:
     try:
         return msgspec.json.decode(text.strip())
-    except (msgspec.DecodeError, RecursionError):
-        return None
+    except (msgspec.DecodeError, RecursionError) as cause:
+        raise UnreadableError(str(cause)) from None
 
 
-def _one(said: Any) -> Said | None:
+def _one(said: Any) -> Said:
     """A call as a JSON object: `{"name", "arguments"}` or `{"name", "parameters"}`."""
     call = fields(said)
     name = call.get("name")
     arguments = call.get("arguments", call.get("parameters", {}))
     if isinstance(arguments, str):
         arguments = _json(arguments)
-    return (name, arguments) if isinstance(name, str) and isinstance(arguments, dict) else None
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise UnreadableError(str(said))
+    return name, arguments
 
 
-def _all(said: list[Said | None]) -> list[Said] | None:
-    calls = [call for call in said if call]
-    return calls if calls and len(calls) == len(said) else None
-
-
-def _objects(text: str) -> list[Said] | None:
+def _objects(text: str) -> list[Said]:
     """A JSON object, or a list of them."""
     said = _json(text)
-    return _all([_one(one) for one in (said if isinstance(said, list) else [said])])
+    return [_one(one) for one in (said if isinstance(said, list) else [said])]
 
 
-_FUNCTION = re.compile(r"<function=([^>\s]+)>(.*?)(?:</function>|\Z)", re.DOTALL)
-_PARAMETER = re.compile(r"<parameter=([^>\s]+)>\n?(.*?)\n?(?:</parameter>|(?=<parameter=)|\Z)", re.DOTALL)
-_GLM_NAME = re.compile(r"\s*([^\s<]+)\s*(?=<arg_key>|\Z)")
+def _all(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
+    """The matches that make up the whole text, with nothing but white space between them."""
+    found: list[re.Match[str]] = []
+    at = 0
+    while rest := text[at:].strip():
+        start = text.index(rest[0], at)
+        match = pattern.match(text, start)
+        if match is None:
+            raise UnreadableError(rest)
+        found.append(match)
+        at = match.end()
+    return found
+
+
+def _inside(text: str, opener: str, *closers: str) -> str:
+    """The text without the tags around it, of which the last may be missing."""
+    text = text.strip().removeprefix(opener)
+    for closer in closers:
+        text = text.removesuffix(closer)
+    return text
+
+
+_FUNCTION = re.compile(r"<function=([^>\s]+)>(.*?)</function>(?=\s*(?:<function=|\Z))", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>(?=\s*(?:<parameter=|\Z))", re.DOTALL)
+_GLM = re.compile(r"\s*([^\s<]+)\s*(.*)", re.DOTALL)
 _GLM_PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
 
 
-def _functions(text: str) -> list[Said] | None:
+def _functions(text: str) -> list[Said]:
     """Qwen3-Coder, Nemotron 3: `<function=X><parameter=k>v</parameter></function>`."""
-    return [(name, dict(_PARAMETER.findall(body))) for name, body in _FUNCTION.findall(text)] or None
+    calls = [(found[1], found[2]) for found in _all(_FUNCTION, text)]
+    return [(name, {found[1]: found[2] for found in _all(_PARAMETER, body)}) for name, body in calls]
 
 
-def _tool_call(text: str) -> list[Said] | None:
+def _tool_call(text: str) -> list[Said]:
     """`<tool_call>`: JSON (Hermes, Qwen), functions (Qwen3-Coder), or keys and values (GLM)."""
-    inside = text.removeprefix("<tool_call>").partition("</tool_call>")[0]
-    if said := _objects(inside) or _functions(inside):
-        return said
-    named = _GLM_NAME.match(inside)
-    return [(named[1], dict(_GLM_PAIR.findall(inside)))] if named else None
+    inside = _inside(text, "<tool_call>", "</tool_call>").strip()
+    if inside.startswith("<function="):
+        return _functions(inside)
+    if inside.startswith(("{", "[")):
+        return _objects(inside)
+    named = _GLM.fullmatch(inside)
+    if named is None or not text.rstrip().endswith("</tool_call>"):  # without its end more arguments may be missing
+        raise UnreadableError(inside)
+    return [(named[1], {found[1]: found[2] for found in _all(_GLM_PAIR, named[2])})]
 
 
 _KIMI = re.compile(
@@ -83,84 +119,118 @@ _DEEPSEEK = re.compile(
     "<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>)?([^\n<{]+?)(?:<｜tool▁sep｜>|\n)(?:```json\n)?(.*?)(?:\n```)?<｜tool▁call▁end｜>",
     re.DOTALL,
 )
-_HARMONY = re.compile(r"to=(?:functions\.)?([\w.-]+).*?<\|message\|>(.*?)(?:<\|call\|>|\Z)", re.DOTALL)
+_HARMONY = re.compile(
+    r"<\|channel\|>commentary.*?to=(?:functions\.)?([\w.-]+).*?<\|message\|>(.*?)(?:<\|call\|>|\Z)", re.DOTALL
+)
 
 
-def _pairs(pattern: re.Pattern[str]) -> Callable[[str], list[Said] | None]:
+def _pairs(pattern: re.Pattern[str], opener: str = "", closer: str = "") -> Callable[[str], list[Said]]:
     """Notations of a name and JSON."""
 
-    def read(text: str) -> list[Said] | None:
-        return _all([_one({"name": name, "arguments": _json(said)}) for name, said in pattern.findall(text)])
+    def read(text: str) -> list[Said]:
+        calls = _all(pattern, _inside(text, opener, closer))
+        return [_one({"name": found[1], "arguments": _json(found[2])}) for found in calls]
 
     return read
 
 
-_INVOKE = re.compile(r'<[^<>]*?invoke name="([^"]+)">(.*?)</[^<>]*?invoke>', re.DOTALL)
-_INVOKE_PARAMETER = re.compile(r'<[^<>]*?parameter name="([^"]+)"([^>]*)>(.*?)</[^<>]*?parameter>', re.DOTALL)
+_INVOKE = re.compile(r'<([^<>]*?)invoke name="([^"]+)">(.*?)</\1invoke>', re.DOTALL)
+_ARGUMENT = re.compile(r'<([^<>]*?)parameter name="([^"]+)"([^>]*)>(.*?)</\1parameter>', re.DOTALL)
 
 
-def _invokes(text: str) -> list[Said] | None:
-    """`<invoke name="X"><parameter name="k">v</parameter></invoke>` in any wrapping: MiniMax, DeepSeek, Claude."""
-    said: list[Said] = []
-    for name, body in _INVOKE.findall(text):
-        arguments: dict[str, Any] = {}
-        for key, attributes, value in _INVOKE_PARAMETER.findall(body):
-            arguments[key] = _json(value) if 'string="false"' in attributes else value
-        said.append((name, arguments))
-    return said or None
+def _invokes(opener: str, closer: str) -> Callable[[str], list[Said]]:
+    """`<invoke name="X"><parameter name="k">v</parameter></invoke>` in some wrapping: MiniMax, DeepSeek, Claude."""
+
+    def read(text: str) -> list[Said]:
+        calls = _all(_INVOKE, _inside(text, opener, closer))
+        return [(found[2], dict(map(_argument, _all(_ARGUMENT, found[3])))) for found in calls]
+
+    return read
 
 
-def _mistral(text: str) -> list[Said] | None:
+def _argument(found: re.Match[str]) -> tuple[str, Any]:
+    return found[2], _json(found[4]) if 'string="false"' in found[3] else found[4]
+
+
+def _mistral(text: str) -> list[Said]:
     """`[TOOL_CALLS][{…}]`, or `[TOOL_CALLS]X[ARGS]{…}` once for each call."""
-    inside = text.removeprefix("[TOOL_CALLS]")
+    inside = text.strip().removeprefix("[TOOL_CALLS]")
     if inside.lstrip().startswith("["):
         return _objects(inside)
-    said: list[Said | None] = []
+    said: list[Said] = []
     for one in inside.split("[TOOL_CALLS]"):
-        name, found, arguments = one.partition("[ARGS]")
-        said.append(
-            _one({"name": name.partition("[CALL_ID]")[0].strip(), "arguments": _json(arguments)}) if found else None
-        )
-    return _all(said)
+        name, _, arguments = one.partition("[ARGS]")
+        said.append(_one({"name": name.partition("[CALL_ID]")[0].strip(), "arguments": _json(arguments)}))
+    return said
 
 
-def _after(*openers: str) -> Callable[[str], list[Said] | None]:
+def _between(opener: str, *closers: str) -> Callable[[str], list[Said]]:
     """JSON between an opener and the end, or a closing tag."""
+    return lambda text: _objects(_inside(text, opener, *closers))
 
-    def read(text: str) -> list[Said] | None:
-        for opener in openers:
-            text = text.removeprefix(opener)
-        return _objects(re.split(r"</TOOLCALL>|<\|eom_id\|>|<\|eot_id\|>", text)[0])
 
-    return read
+def _python(text: str) -> list[Said]:
+    """Llama 4: a Python list of calls with keywords and literals."""
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        calls = tree.elts if isinstance(tree, ast.List) else []
+        return [_python_call(call) for call in calls]
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as cause:
+        raise UnreadableError(str(cause)) from None
 
+
+def _python_call(call: ast.expr) -> Said:
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
+        raise UnreadableError(ast.dump(call))
+    return call.func.id, {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg}
+
+
+_DSML: Final = tuple(
+    (f"<{bars}DSML{bars}{kind}>", f"</{bars}DSML{bars}{kind}>")
+    for bars in ("｜", "｜｜")
+    for kind in ("function_calls", "tool_calls")
+)
+_ANTML: Final = "antml:"
 
 NOTATIONS: Final[tuple[Notation, ...]] = (
     Notation(("<tool_call>",), ("</tool_call>",), _tool_call),
     Notation(("<function=",), ("</function>",), _functions),
-    Notation(("<|tool_calls_section_begin|>",), ("<|tool_calls_section_end|>",), _pairs(_KIMI)),
-    Notation(("<｜tool▁calls▁begin｜>",), ("<｜tool▁calls▁end｜>",), _pairs(_DEEPSEEK)),
+    Notation(("● <function=",), ("</function>",), lambda text: _functions(text.strip().removeprefix("● "))),
     Notation(
-        (
-            "<｜DSML｜function_calls>",
-            "<｜DSML｜tool_calls>",
-            "<｜｜DSML｜｜tool_calls>",
-            "<｜｜DSML｜｜function_calls>",
-        ),
-        (
-            "</｜DSML｜function_calls>",
-            "</｜DSML｜tool_calls>",
-            "</｜｜DSML｜｜tool_calls>",
-            "</｜｜DSML｜｜function_calls>",
-        ),
-        _invokes,
+        ("<|tool_calls_section_begin|>",),
+        ("<|tool_calls_section_end|>",),
+        _pairs(_KIMI, "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"),
     ),
-    Notation(("<minimax:tool_call>",), ("</minimax:tool_call>",), _invokes),
-    Notation(("<function_calls>",), ("</function_calls>",), _invokes),
-    Notation(("<" + "antml:function_calls>",), ("</" + "antml:function_calls>",), _invokes),
-    Notation(("<TOOLCALL>",), ("</TOOLCALL>",), _after("<TOOLCALL>")),
+    Notation(
+        ("<｜tool▁calls▁begin｜>",),
+        ("<｜tool▁calls▁end｜>",),
+        _pairs(_DEEPSEEK, "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"),
+    ),
+    *(
+        Notation((opener,), (closer,), _invokes(opener, closer))
+        for opener, closer in (
+            *_DSML,
+            ("<minimax:tool_call>", "</minimax:tool_call>"),
+            ("<function_calls>", "</function_calls>"),
+            (f"<{_ANTML}function_calls>", f"</{_ANTML}function_calls>"),
+        )
+    ),
+    Notation(("<TOOLCALL>",), ("</TOOLCALL>",), _between("<TOOLCALL>", "</TOOLCALL>")),
     Notation(("[TOOL_CALLS]",), (), _mistral),
-    Notation(("<|python_tag|>",), ("<|eom_id|>", "<|eot_id|>"), _after("<|python_tag|>")),
-    Notation(("<|tool_call|>",), (), _after("<|tool_call|>")),
+    Notation(
+        ("<|python_tag|>",),
+        ("<|eom_id|>", "<|eot_id|>"),
+        _between("<|python_tag|>", "<|eom_id|>", "<|eot_id|>"),
+    ),
+    Notation(("<|tool_call|>",), (), _between("<|tool_call|>")),
     Notation(("<|channel|>commentary",), ("<|call|>",), _pairs(_HARMONY)),
 )
+
+
+def whole_replies(tools: tuple[str, ...]) -> tuple[Notation, ...]:
+    """Notations without marks of their own, looked for at the very beginning of a reply only: JSON, and Python."""
+    json_openers = ('{"name":', '{"name" :', '{"type": "function"', '{"type":"function"')
+    return (
+        Notation(json_openers, (), _objects),
+        Notation(tuple(f"[{name}(" for name in tools), (), _python),
+    )

@@ -31,6 +31,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     replay: the field in which earlier reasoning goes back to the model that said it, or none. Some models
         lose the thread of a tool loop, and DeepSeek's refuse it, without.
     tool_ids: which ids of tool calls are taken; others are replaced, the same way each time.
+    think: "opened" for a server whose template opens the tag of the reasoning, so that a reply begins inside it.
     effort: where the wish for more or less thinking goes: a field `reasoning_effort`, OpenRouter's
         `reasoning` object, or nowhere.
     session_key: the field that takes a stable, anonymous key of the session, which steers prompt caches.
@@ -44,6 +45,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     tools: Literal["native", "schema"] = "native"
     replay: Literal["", "reasoning_content", "reasoning_details"] = ""
     tool_ids: Literal["any", "openai", "mistral"] = "any"
+    think: Literal["", "opened"] = ""
     effort: Literal["", "reasoning_effort", "reasoning"] = ""
     session_key: str = ""
     min_tokens: int = 1

@@ -78,7 +78,7 @@ def reply(call: Call, outgoing: Outgoing, answer: Answer, watch: Watch) -> Reply
     quirks, rule = quirks_of(call.quirks), rule_of(call.model)
     own = partial(_own, call.model)
     decoder = ChatDecoder(call.seed, own, outgoing.tools, prompt_tokens=lambda: count(call.head))
-    filters: list[Machine[Event, Event]] = [ThinkTags(own())]
+    filters: list[Machine[Event, Event]] = [ThinkTags(own(), opened=quirks.think == "opened")]
     if outgoing.tools:
         leaked = SchemaCalls if quirks.tools == "schema" else LeakedCalls
         filters.append(leaked(call.seed, outgoing.tools))
