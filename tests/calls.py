@@ -34,6 +34,7 @@ def call(
     cap: int = 0,
     headers: Mapping[str, str] | None = None,
     query: str = "",
+    shown: str = "",
 ) -> Call:
     """The request as a dialect sees it."""
     raw = request if isinstance(request, bytes) else json.dumps(request, ensure_ascii=False).encode()
@@ -46,6 +47,7 @@ def call(
         max_output_tokens=cap,
         headers=headers or {},
         query=query,
+        shown=shown,
     )
 
 

@@ -25,9 +25,11 @@ LAYERS: dict[str, set[str]] = {
     "settings": {"wire", "dialects", "providers"},
     "routing": {"wire", "dialects", "providers", "settings"},
     "upstream": {"wire", "dialects", "providers", "settings"},
-    "gateway": {"wire", "dialects", "providers", "settings", "routing", "upstream"},
-    "http": {"wire", "dialects", "providers", "settings", "routing", "upstream", "gateway", "http"},
-    "app": {"wire", "settings", "upstream", "http"},
+    "catalogue": {"wire", "dialects", "providers", "settings", "routing", "upstream"},
+    "ollama": {"wire", "providers", "settings", "upstream"},
+    "gateway": {"wire", "dialects", "providers", "settings", "routing", "upstream", "ollama"},
+    "http": {"wire", "dialects", "providers", "settings", "routing", "upstream", "catalogue", "gateway", "http"},
+    "app": {"wire", "settings", "upstream", "catalogue", "http"},
     "local": {"local"},
     "cli": {"app", "settings", "local", "cli", "wire"},
 }
@@ -91,7 +93,7 @@ ONLY: list[tuple[str, set[str]]] = [
     ("uvicorn", {"cli"}),
     ("dotenv", {"settings.py"}),
     ("platformdirs", {"settings.py", "local", "cli"}),
-    ("asyncio", {"upstream.py", "http", "local", "cli", "gateway.py"}),
+    ("asyncio", {"upstream.py", "http", "local", "cli", "gateway.py", "catalogue.py", "ollama.py"}),
     ("subprocess", {"local", "cli"}),
 ]
 

@@ -110,6 +110,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"dialect": "openai_chat", "auth": "basic"}, "auth"),
     ({"dialect": "openai_chat", "quirks": {"max_tokens": "tokens"}}, "max_tokens"),
     ({"dialect": "openai_chat", "quirks": {"colour": "red"}}, "colour"),
+    ({"dialect": "anthropic", "quirks": {"native": "torn"}}, "native"),
+    ({"dialect": "anthropic", "quirks": {"colour": "red"}}, "colour"),
+    ({"dialect": "anthropic", "prepare": "smoke"}, "prepare"),
 ]
 
 

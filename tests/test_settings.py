@@ -30,6 +30,8 @@ SET: list[tuple[str, str, str, object]] = [
     ("BIG_MODEL", "", "big_model", "gpt-4.1"),
     ("SMALL_MODEL", "Y", "small_model", "Y"),
     ("MAX_OUTPUT_TOKENS", "8192", "max_output_tokens", 8192),
+    ("OLLAMA_NUM_CTX", "0", "ollama_num_ctx", 0),
+    ("OLLAMA_NUM_CTX", "60000", "ollama_num_ctx", 60_000),
     ("CONNECT_TIMEOUT", "1.5", "connect_timeout", 1.5),
     ("IDLE_TIMEOUT", "1", "idle_timeout", 1.0),
     ("PING_INTERVAL", "0.1", "ping_interval", 0.1),
@@ -44,6 +46,7 @@ def test_a_variable_sets_its_field(name: str, held: str, field: str, value: obje
 WRONG = [
     ("PREFERRED_PROVIDER", "nobody"),
     ("MAX_OUTPUT_TOKENS", "-1"),
+    ("OLLAMA_NUM_CTX", "128k"),
     ("MAX_OUTPUT_TOKENS", "many"),
     ("MAX_OUTPUT_TOKENS", "²"),
     ("MAX_OUTPUT_TOKENS", "9" * 5000),

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
+from claude_code_proxy.catalogue import Catalogue
 from claude_code_proxy.http.count_tokens import CountTokens
 from claude_code_proxy.http.messages import Messages
+from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
-from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, Surface
+from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, MODELS, Surface
 from claude_code_proxy.settings import SettingsError, load_settings
 from claude_code_proxy.upstream import Pool
 
@@ -35,6 +37,7 @@ def create_app(settings: Settings | None = None) -> Surface:
             raise SystemExit(f"claude-code-proxy: {cause}") from None
     log_to_stderr()
     pool = Pool(settings)
+    catalogue = Catalogue(settings, pool)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
@@ -43,6 +46,7 @@ def create_app(settings: Settings | None = None) -> Surface:
         app.state.ready = True
         yield
         app.state.ready = False
+        await catalogue.close()
         await pool.close()
 
     pages = Starlette(
@@ -51,7 +55,14 @@ def create_app(settings: Settings | None = None) -> Surface:
         exception_handlers={HTTPException: refused, Exception: refused},
     )
     pages.state.ready = False
-    return Surface({MESSAGES: Messages(settings, pool), COUNT_TOKENS: CountTokens(settings)}, pages)
+    return Surface(
+        {
+            MESSAGES: Messages(settings, pool),
+            COUNT_TOKENS: CountTokens(settings),
+            MODELS: Models(settings, catalogue),
+        },
+        pages,
+    )
 
 
 def log_to_stderr() -> None:

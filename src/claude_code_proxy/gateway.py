@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.dialects.base import Call, Local, told
 from claude_code_proxy.dialects.errors import as_sent
+from claude_code_proxy.ollama import Derived
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.watch import Watch
 
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from claude_code_proxy.wire.machine import Machine
 
 _PDF: Final = b"application/pdf"
+
+PREPARATIONS: Final = {"ollama": Derived}
+"""What may have to be done at a provider before a model is asked, by what providers.toml calls it."""
+
+
+def preparations(pool: Pool) -> Mapping[str, Derived]:
+    """Each of them, with what it remembers of the models it has seen."""
+    return {name: preparation(pool) for name, preparation in PREPARATIONS.items()}
 
 
 class Exchange:
@@ -48,12 +57,13 @@ class Exchange:
         self.headers: list[tuple[bytes, bytes]] = []
         self.watch = Watch()
 
-    def call(self, settings: Settings) -> Call:
-        """The request as its dialect sees it."""
+    def call(self, settings: Settings, model: str) -> Call:
+        """The request as its dialect sees it. `model` is the one that is asked, perhaps in place of the target's."""
         provider = self.target.provider
         return Call(
             head=self.head,
-            model=self.target.model,
+            model=model,
+            shown=self.target.model if model != self.target.model else "",
             seed=self.seed,
             base_url=provider.root,
             quirks=provider.quirks,
@@ -63,8 +73,13 @@ class Exchange:
         )
 
 
-async def serve(exchange: Exchange, settings: Settings, pool: Pool) -> AsyncGenerator[bytes]:
-    """The reply, as it comes, in the form the client asked for.
+async def serve(
+    exchange: Exchange,
+    settings: Settings,
+    pool: Pool,
+    prepared: Mapping[str, Derived],
+) -> AsyncGenerator[bytes]:
+    """The reply, as it comes, in the form the client asked for. `prepared` are the preparations of this pool.
 
     Nothing is yielded before the upstream has said something, so whatever goes wrong until then is an
     `ApiError` and can still be an HTTP error. A stream that breaks off later ends in `event: error`.
@@ -73,7 +88,10 @@ async def serve(exchange: Exchange, settings: Settings, pool: Pool) -> AsyncGene
     provider, watch = exchange.target.provider, exchange.watch
     dialect = DIALECTS[provider.dialect]
     key = provider.credentials()
-    call = exchange.call(settings)
+    model, preparation = exchange.target.model, prepared.get(provider.prepare)
+    if preparation:
+        model = await preparation.model(provider, model, settings)
+    call = exchange.call(settings, model)
     outgoing = await _translated(dialect, call)
     if isinstance(outgoing, Local):
         yield b"".join(_run(told(call, watch), outgoing.events))
@@ -83,6 +101,8 @@ async def serve(exchange: Exchange, settings: Settings, pool: Pool) -> AsyncGene
         answer = upstream.answer
         exchange.headers += _handed_on(answer, dialect)
         if not 200 <= answer.status < 300:
+            if preparation and answer.status == 404:
+                preparation.forget(provider, exchange.target.model)
             raise ApiError(dialect.failure(call, answer, await upstream.error_body()))
         machine = dialect.reply(call, outgoing, answer, watch)
         try:

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import tomllib
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from claude_code_proxy.dialects import DIALECTS
-from claude_code_proxy.dialects.openai_chat.quirks import quirks_of
+from claude_code_proxy.dialects.native import quirks_of as native_quirks
+from claude_code_proxy.dialects.openai_chat.quirks import quirks_of as chat_quirks
 from claude_code_proxy.wire.failure import error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Auth = Literal["bearer", "x-api-key", "x-goog-api-key"]
+Path = Annotated[str, Meta(pattern="^/")]
+
+_QUIRKS: Final[dict[str, Callable[[Mapping[str, Any]], Struct]]] = {
+    "anthropic": native_quirks,
+    "openai_chat": chat_quirks,
+}
+"""What reads a provider's quirks, by its dialect; each raises `msgspec.ValidationError` for unknown ones."""
 
 
 class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -32,6 +40,7 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     key_optional: bool = False
     auth: Auth = "bearer"
     path_prefix: str = ""
+    models_paths: tuple[Path, ...] = ()
     headers: dict[str, str] = {}
     aliases: tuple[str, ...] = ()
     prefix: str = ""
@@ -39,6 +48,7 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     vendors_elsewhere: bool = False
     serves_claude: bool = False
     quirks: dict[str, Any] = {}
+    prepare: Literal["", "ollama"] = ""
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, {self.base_url!r})"  # never the key
@@ -90,8 +100,8 @@ def load_providers(
 def _provider(name: str, row: Mapping[str, Any], environ: Mapping[str, str]) -> Provider:
     try:
         provider = msgspec.convert({**row, "name": name}, Provider)
-        if provider.dialect == "openai_chat":
-            quirks_of(provider.quirks)
+        if check := _QUIRKS.get(provider.dialect):
+            check(provider.quirks)
     except msgspec.ValidationError as cause:
         message = f"provider {name!r}: {cause}"
         raise ProviderError(message) from None

@@ -1,8 +1,8 @@
 """Which provider and which of its models a request goes to. Pure.
 
 A model pinned in the URL is taken as it stands. A model named in the body may name its provider
-(`ollama/…`, `qwen/…`, `openrouter:…`), may be one of Claude's names, which stand for the user's BIG_MODEL
-and SMALL_MODEL, or is a model of the preferred provider.
+(`ollama/…`, `qwen/…`, `openrouter:…`, `claude-via-openrouter:…`), may be one of Claude's names, which stand
+for the user's BIG_MODEL and SMALL_MODEL, or is a model of the preferred provider.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ _BIG: Final = ("sonnet", "opus", "fable")
 _LONG_CONTEXT: Final = "[1m]"
 """A suffix that asks Claude for its long window. Clients strip it; one that does not means the same model."""
 
+VIA: Final = "claude-via-"
+"""What may stand before `provider:model`: Claude Code's picker shows no models but those with `claude` in their id."""
+
 
 class Target(Struct, frozen=True):
     """A model at a provider, and the rule that chose it."""
@@ -38,7 +41,8 @@ class Target(Struct, frozen=True):
 def route(pinned: str, model: str, settings: Settings) -> Target:
     """The target of a request: `pinned` is what its URL names (`provider:model`, or empty), `model` its body.
 
-    Raises `ApiError` (400) for a URL that names no known provider or no model.
+    Raises `ApiError`: 400 for a URL that names no known provider or no model, 404 for a `claude-via-…` of no
+    known provider.
     """
     if pinned:
         return _pinned(pinned, settings)
@@ -79,8 +83,11 @@ def _named(model: str, settings: Settings) -> Target | None:
 
 
 def _explicit(model: str, settings: Settings) -> Target | None:
-    head, colon, rest = model.partition(":")
+    via = model.lower().startswith(VIA)
+    head, colon, rest = (model[len(VIA) :] if via else model).partition(":")
     provider = find_provider(settings.providers, head) if colon and rest else None
+    if via and colon and not provider:  # it was listed once; another model must not answer in its place
+        raise error("not_found_error", f"There is no model {model[:200]!r}: {head[:100]!r} is no provider here.")
     return Target(provider, rest, "the provider in the model's name") if provider else None
 
 

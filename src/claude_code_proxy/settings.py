@@ -40,6 +40,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     big_model: str = "gpt-4.1"
     small_model: str = "gpt-4.1-mini"
     max_output_tokens: int = 0
+    ollama_num_ctx: int = 128_000
     max_body: int = 32 << 20
     connect_timeout: float = 10.0
     idle_timeout: float = 600.0
@@ -115,6 +116,7 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "BIG_MODEL": str,
     "SMALL_MODEL": str,
     "MAX_OUTPUT_TOKENS": _whole,
+    "OLLAMA_NUM_CTX": _whole,
     "CONNECT_TIMEOUT": _seconds,
     "IDLE_TIMEOUT": _seconds,
     "PING_INTERVAL": _seconds,

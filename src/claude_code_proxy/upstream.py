@@ -1,7 +1,7 @@
 """The way out: the HTTP pool. The only file that knows the client library.
 
 Redirects are not followed, since they would carry a key to another host. Bodies are read as they come.
-Nothing is tried twice here: what is worth another attempt is the gateway's decision.
+Nothing that an upstream may have begun is tried twice here: that is the gateway's decision.
 """
 
 from __future__ import annotations
@@ -15,15 +15,22 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from claude_code_proxy.dialects.base import Answer
-from claude_code_proxy.wire.failure import ApiError, Failed, failed
+from claude_code_proxy.wire.failure import ApiError, Failed, error, failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from types import SimpleNamespace
 
     from claude_code_proxy.settings import Settings
 
 _ERROR_BODY = 1 << 20
 """How much of an error's body is read: errors are short, and one that is not must not fill the memory."""
+
+_WHOLE_BODY = 16 << 20
+"""How much is read of an answer that is wanted whole."""
+
+_USED_CONNECTIONS = 3
+"""How many connections may turn out to be closed before a request is given up."""
 
 _LAST_WORD = 0.25
 """Seconds to wait for the end of a body that has said all: longer than any healthy server needs."""
@@ -48,9 +55,13 @@ class Upstream:
 
     async def error_body(self) -> bytes:
         """The body of an error answer, as much of it as is sensible and arrives."""
+        parts: list[bytes] = []
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-            return await self._response.content.read(_ERROR_BODY)
-        return b""
+            async for chunk in self._response.content.iter_any():
+                parts.append(chunk)
+                if sum(map(len, parts)) >= _ERROR_BODY:
+                    break
+        return b"".join(parts)[:_ERROR_BODY]
 
     async def finish(self) -> None:
         """Read to the end of a body that has said all, so that its connection can serve again."""
@@ -79,13 +90,34 @@ class Pool:
         """
         session = self._session = self._session or self._open()
         try:
-            response = await session.post(url, data=body, headers=headers, allow_redirects=False)
+            response = await _sent(session, url, body, headers)
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
             raise ApiError(_reason(cause, urlsplit(url).netloc)) from cause
         try:
             yield Upstream(response)
         finally:
             response.close()  # does nothing to a connection whose body was read to its end
+
+    async def get(self, url: str, headers: Mapping[str, str], *, within: float) -> tuple[int, bytes]:
+        """Ask for something small: the status and the whole body of the answer.
+
+        Raises `ApiError` when the upstream cannot be reached, takes longer than `within` seconds for all of it,
+        or sends more than is sensible.
+        """
+        session = self._session = self._session or self._open()
+        host, body = urlsplit(url).netloc, bytearray()
+        try:
+            async with (
+                asyncio.timeout(within),
+                session.get(url, headers=headers, allow_redirects=False) as response,
+            ):
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > _WHOLE_BODY:
+                        raise error("api_error", f"{host} sent too much.", status=502)
+        except (aiohttp.ClientError, TimeoutError, OSError) as cause:
+            raise ApiError(_reason(cause, host)) from cause
+        return response.status, bytes(body)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -99,7 +131,41 @@ class Pool:
             timeout=self._timeout,
             headers={"accept-encoding": "identity", "content-type": "application/json"},
             skip_auto_headers=("user-agent",),
+            trace_configs=[_watched()],
         )
+
+
+async def _sent(
+    session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]
+) -> aiohttp.ClientResponse:
+    """Send a request; where a connection turns out to have been closed long since, on another.
+
+    A server may close a connection at any time after its last answer, and llama.cpp does so after every stream
+    although it promises otherwise; that shows when the next request is sent. A request that was sent on a new
+    connection is never repeated.
+    """
+    left = _USED_CONNECTIONS
+    while True:
+        used: list[bool] = []
+        try:
+            return await session.post(url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=used)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            if not used or not left:
+                raise
+            left -= 1
+
+
+def _watched() -> aiohttp.TraceConfig:
+    """Has a request's own list filled when it is sent on a connection that was used before."""
+
+    async def note(_: object, context: SimpleNamespace, __: object) -> None:
+        used = context.trace_request_ctx
+        if used is not None:
+            used.append(True)
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(note)
+    return config
 
 
 def _reason(cause: Exception, host: str) -> Failed:

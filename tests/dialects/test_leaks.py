@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,24 @@ from hypothesis import strategies as st
 from claude_code_proxy.dialects.openai_chat.leaks import LeakedCalls
 from claude_code_proxy.wire.events import Stop, Text, Thinking, ToolArgs, ToolCall, Usage
 from machines import fed
+from notations import (
+    CLOSED,
+    DSML,
+    NOTATIONS,
+    ONE,
+    OTHER,
+    RARE,
+    TOOLS,
+    TWO,
+    TWO_IN_ONE,
+    VALUES,
+    WHOLE,
+    as_json,
+    glm,
+    invoked,
+    notations_of,
+    qwen,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,137 +38,8 @@ if TYPE_CHECKING:
     from claude_code_proxy.wire.events import Event
     from claude_code_proxy.wire.messages import Tool
 
-SCHEMA = {
-    "type": "object",
-    "properties": {
-        "path": {"type": "string"},
-        "n": {"type": "integer"},
-        "x": {"type": "number"},
-        "flag": {"type": "boolean"},
-        "list": {"type": "array"},
-        "object": {"type": "object"},
-        "maybe": {"type": ["integer", "null"]},
-        "either": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
-    },
-}
-TOOLS: dict[str, Tool] = {
-    "Read": {"name": "Read", "input_schema": SCHEMA},
-    "mcp__a_1": {"name": "mcp__a.long", "input_schema": SCHEMA},
-}
-VALUES: dict[str, Any] = {"path": 'a "b".py', "n": 5, "flag": True, "list": [1, "ü"]}
-OTHER: dict[str, Any] = {"path": "second"}
 
-BAR, LOW = "\uff5c", "\u2581"  # the bars and underscores of DeepSeek's own tokens
-
-
-def as_json(name: str, arguments: dict[str, Any], key: str = "arguments") -> str:
-    return json.dumps({"name": name, key: arguments}, ensure_ascii=False)
-
-
-def as_word(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def qwen(name: str, arguments: dict[str, Any]) -> str:
-    inside = "".join(f"<parameter={key}>\n{as_word(value)}\n</parameter>\n" for key, value in arguments.items())
-    return f"<function={name}>\n{inside}</function>"
-
-
-def glm(name: str, arguments: dict[str, Any]) -> str:
-    pairs = "".join(f"<arg_key>{key}</arg_key>\n<arg_value>{as_word(v)}</arg_value>\n" for key, v in arguments.items())
-    return f"{name}\n{pairs}"
-
-
-def kimi(name: str, arguments: dict[str, Any]) -> str:
-    said = json.dumps(arguments)
-    return f"<|tool_call_begin|>functions.{name}:0<|tool_call_argument_begin|>{said}<|tool_call_end|>"
-
-
-def deepseek(said: str) -> str:
-    return f"<{BAR}tool{LOW}call{LOW}begin{BAR}>{said}<{BAR}tool{LOW}call{LOW}end{BAR}>"
-
-
-def deepseek_r1(name: str, arguments: dict[str, Any]) -> str:
-    return deepseek(f"function<{BAR}tool{LOW}sep{BAR}>{name}\n```json\n{json.dumps(arguments)}\n```")
-
-
-def deepseek_v31(name: str, arguments: dict[str, Any]) -> str:
-    return deepseek(f"{name}<{BAR}tool{LOW}sep{BAR}>{json.dumps(arguments)}")
-
-
-def invoked(prefix: str, name: str, arguments: dict[str, Any], *, told: bool = False) -> str:
-    """Calls as XML; `told`: each parameter says whether it is a string."""
-
-    def parameter(key: str, value: Any) -> str:
-        kind = f' string="{str(isinstance(value, str)).lower()}"' if told else ""
-        return f'<{prefix}parameter name="{key}"{kind}>{as_word(value)}</{prefix}parameter>\n'
-
-    inside = "".join(parameter(key, value) for key, value in arguments.items())
-    return f'<{prefix}invoke name="{name}">\n{inside}</{prefix}invoke>\n'
-
-
-def tagged(tag: str, inside: str) -> str:
-    return f"<{tag}>{inside}</{tag}>"
-
-
-DSML, DSML2, ANTML = f"{BAR}DSML{BAR}", f"{BAR}{BAR}DSML{BAR}{BAR}", "ant" + "ml:"
-_ONE, _TWO = ("Read", VALUES), ("mcp__a_1", OTHER)
-Made = tuple[str, str]
-"""The opening and inside of a notation, and its end."""
-
-
-def _notations(*calls: tuple[str, dict[str, Any]]) -> dict[str, Made]:
-    """Every notation that can hold several calls in one, with these."""
-
-    def each(one: Any, **how: Any) -> str:
-        return "".join(one(name, arguments, **how) for name, arguments in calls)
-
-    def xml(tag: str, prefix: str, *, told: bool = False) -> Made:
-        inside = "".join(invoked(prefix, name, arguments, told=told) for name, arguments in calls)
-        return f"<{prefix}{tag}>\n{inside}", f"</{prefix}{tag}>"
-
-    listed = json.dumps([{"name": name, "arguments": arguments} for name, arguments in calls])
-    return {
-        "Kimi K2": (f"<|tool_calls_section_begin|>{each(kimi)}", "<|tool_calls_section_end|>"),
-        "DeepSeek R1": (f"<{BAR}tool{LOW}calls{LOW}begin{BAR}>{each(deepseek_r1)}", f"<{BAR}tool{LOW}calls{LOW}end{BAR}>"),
-        "DeepSeek V3.1": (f"<{BAR}tool{LOW}calls{LOW}begin{BAR}>{each(deepseek_v31)}", f"<{BAR}tool{LOW}calls{LOW}end{BAR}>"),
-        "DSML": xml("function_calls", DSML, told=True),
-        "DSML of V4": xml("tool_calls", DSML, told=True),
-        "DSML with doubled bars": xml("tool_calls", DSML2, told=True),
-        "MiniMax": (f"<minimax:tool_call>\n{each(lambda n, a: invoked('', n, a))}", "</minimax:tool_call>"),
-        "Claude": xml("function_calls", ""),
-        "Claude, prefixed": xml("function_calls", ANTML),
-        "Mistral": (f"[TOOL_CALLS]{listed}", ""),
-        "Mistral v11": (each(lambda n, a: f"[TOOL_CALLS]{n}[ARGS]{json.dumps(a)}"), ""),
-        "Nemotron nano v2": (f"<TOOLCALL>{listed}", "</TOOLCALL>"),
-        "Granite": (f"<|tool_call|>{listed}", ""),
-    }  # fmt: skip
-
-
-SECTIONS = _notations(_ONE)
-SINGLE: dict[str, Made] = {
-    "Hermes": (f"<tool_call>\n{as_json(*_ONE)}\n", "</tool_call>"),
-    "Hermes with parameters": (f"<tool_call>{as_json(*_ONE, key='parameters')}", "</tool_call>"),
-    "Qwen3-Coder": (f"<tool_call>\n{qwen(*_ONE)}\n", "</tool_call>"),
-    "Qwen3-Coder without a wrapping": (qwen(*_ONE).removesuffix("</function>"), "</function>"),
-    "GLM": (f"<tool_call>{glm(*_ONE)}", "</tool_call>"),
-    "Mistral with an id": (f"[TOOL_CALLS]Read[CALL_ID]abcdefghi[ARGS]{json.dumps(VALUES)}", ""),
-    "Llama 3": (f"<|python_tag|>{as_json(*_ONE, key='parameters')}", "<|eom_id|>"),
-    "gpt-oss": (f"<|channel|>commentary to=functions.Read <|constrain|>json<|message|>{json.dumps(VALUES)}", "<|call|>"),
-}  # fmt: skip
-NOTATIONS = {**SECTIONS, **SINGLE}
-WHOLE = {name: start + end for name, (start, end) in NOTATIONS.items()}
-CLOSED = {name: start + end for name, (start, end) in NOTATIONS.items() if end}
-TWO_IN_ONE = {name: start + end for name, (start, end) in _notations(_ONE, _TWO).items()}
-RARE = {
-    "bare JSON (Llama 3)": as_json(*_ONE, key="parameters"),
-    "pythonic (Llama 4)": '[Read(path="a \\"b\\".py", n=5, flag=True, list=[1, "ü"])]',
-    "a bullet before it": f"● {qwen(*_ONE)}",
-    "gpt-oss, name first": f"<|channel|>commentary to=Read<|channel|>json<|message|>{json.dumps(VALUES)}<|call|>",
-}
-
-
-def each(table: dict[str, str]) -> Any:
+def each(table: dict[str, str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("text", table.values(), ids=list(table))
 
 
@@ -269,7 +159,7 @@ def test_a_long_line_that_began_with_blanks_has_a_middle_too() -> None:
 
 
 BROKEN = {
-    "JSON that is cut": f"<tool_call>{as_json(*_ONE)[:-2]}</tool_call>",
+    "JSON that is cut": f"<tool_call>{as_json(*ONE)[:-2]}</tool_call>",
     "JSON with single quotes": "<tool_call>{'name': 'Read', 'arguments': {}}</tool_call>",
     "no name": '<tool_call>{"arguments": {}}</tool_call>',
     "a name that is a list": '<tool_call>{"name": ["Read"], "arguments": {}}</tool_call>',
@@ -277,7 +167,7 @@ BROKEN = {
     "an empty list": "<TOOLCALL>[]</TOOLCALL>",
     "words": "<tool_call>\nis how models call tools\n</tool_call>",
     "words in a function": "<tool_call>\n<function=Read>\nis how it begins\n</function>\n</tool_call>",
-    "words after a function": f"<tool_call>\n{qwen(*_ONE)}\nis how it looks\n</tool_call>",
+    "words after a function": f"<tool_call>\n{qwen(*ONE)}\nis how it looks\n</tool_call>",
     "words between pairs": "<tool_call>Read\nwith <arg_key>path</arg_key>\n<arg_value>x</arg_value>\n</tool_call>",
     "a key without a value": "<tool_call>Read\n<arg_key>path</arg_key>\n</tool_call>",
     "Kimi, broken JSON": WHOLE["Kimi K2"].replace("}<|tool_call_end", "<|tool_call_end"),
@@ -288,7 +178,7 @@ BROKEN = {
     "MiniMax, nothing inside": "<minimax:tool_call></minimax:tool_call>",
     "Mistral, broken JSON": WHOLE["Mistral"][:-1],
     "Mistral, words after": WHOLE["Mistral v11"] + " and so on",
-    "one known and one unknown tool": _notations(_ONE, ("Unknown", {}))["DSML"][0] + _notations()["DSML"][1],
+    "one known and one unknown tool": notations_of(ONE, ("Unknown", {}))["DSML"][0] + notations_of()["DSML"][1],
 }  # fmt: skip
 
 
@@ -320,7 +210,7 @@ def test_a_call_that_was_cut_is_no_other_call_and_no_text_is_lost(text: str) -> 
         assert heard(text[:at]) in ([CALL], [text[:at]]), text[:at]
 
 
-@each({name: start for name, (start, _) in _notations(_ONE, _TWO).items()})
+@each({name: start for name, (start, _) in notations_of(ONE, TWO).items()})
 def test_the_second_of_two_calls_that_was_cut_is_not_lost(text: str) -> None:
     cut = text[: text.index("second") + 3]
     said = heard(cut)
@@ -406,8 +296,50 @@ def test_a_number_of_any_size_raises_nothing(number: str) -> None:
     assert len(said) == 1
 
 
+ANSWERS = [
+    '{"name": "Read", "description": "Reads a file."}',
+    '{"name": "Read", "version": "1.0.0"}',
+    '{"name": "Read"}',
+    '{"name":"Read","arguments":{}}\nand so on',
+    "[Read(1)]",
+    '[Read(**{"n": 1})]',
+    "[Read(n=1) for x in y]",
+    "[Read(n=" + "[" * 3000 + ")]",
+    "[Read(n=" + "9" * 5000 + ")]",
+    "[Read(",
+    "a\x00" + WHOLE["Hermes"],
+]
+
+
+@pytest.mark.parametrize("text", ANSWERS, ids=[text[:30] for text in ANSWERS])
+def test_an_answer_that_only_looks_like_a_call_is_text(text: str) -> None:
+    assert heard(text) == [text]
+    assert heard(*text) == [text]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["...", "1j", "{[]: 1}", "{(1, 2): 3}", "{None: 1}", "'\\ud800'", "b'x'", "{1, 2}", "(1, 2)", "1e999", "-1"],
+)
+def test_any_python_value_raises_nothing(value: str) -> None:
+    assert len(heard(f"[Read(n={value})]")) == 1
+
+
+@pytest.mark.parametrize("notation", ["Hermes", "Qwen3-Coder", "Qwen3-Coder without a wrapping", "GLM"])
+def test_a_long_argument_full_of_tags_is_read_once(notation: str) -> None:
+    said = "<function=x></function></tool_call>\n" * 40
+    arguments = {"path": said.strip()}
+    text = {
+        "Hermes": f"<tool_call>{as_json('Read', arguments)}</tool_call>",
+        "Qwen3-Coder": f"<tool_call>{qwen('Read', arguments)}</tool_call>",
+        "Qwen3-Coder without a wrapping": qwen("Read", arguments),
+        "GLM": f"<tool_call>{glm('Read', arguments)}</tool_call>",
+    }[notation]
+    assert heard(*text) == [("Read", arguments)]
+
+
 def test_other_events_keep_their_place() -> None:
-    calls = [ToolCall(0, "toolu_1", "Read"), ToolArgs(0, "{}")]
+    calls: list[Event] = [ToolCall(0, "toolu_1", "Read"), ToolArgs(0, "{}")]
     events: list[Event] = [Text("<tool"), Thinking("t"), Text("a"), *calls]
     assert fed(LeakedCalls("seed", TOOLS), events) == [Text("<tool"), Thinking("t"), Text("a"), *calls]
 
@@ -416,7 +348,8 @@ def test_other_events_keep_their_place() -> None:
 
 _SCRAPS = ["<tool_call>", "</tool_call>", "<function=Read>", "</function>", "<parameter=n>", "</parameter>", "[TOOL_CALLS]",
            "[ARGS]", "<|python_tag|>", "<|tool_call|>", "<|call|>", "<|channel|>commentary", "to=Read<|message|>", "```", "`", "\n",
-           " ", "\t", "Read", as_json("Read", {"n": 1}), "{", "}", "x", "<", "[", "<minimax:tool_call>", "<arg_key>n</arg_key>"]  # fmt: skip
+           " ", "\t", "Read", as_json("Read", {"n": 1}), "{", "}", "x", "<", "[", "<minimax:tool_call>", "<arg_key>n</arg_key>", "\x00", "~~~", "● ",
+           "[Read(", "n=1)", "]", "</|eot_id|>"]  # fmt: skip
 _scraps = st.lists(st.sampled_from(_SCRAPS), max_size=14)
 _plain = st.text(max_size=80).filter(lambda text: "<" not in text and "[" not in text)
 
@@ -428,7 +361,7 @@ def test_text_without_a_notation_is_not_changed(pieces: list[str]) -> None:
 
 def _cut(text: str, at: Iterable[int]) -> Sequence[str]:
     edges = [0, *sorted({min(one, len(text)) for one in at}), len(text)]
-    return [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [text[a:b] for a, b in itertools.pairwise(edges)]
 
 
 @given(_scraps, st.lists(st.integers(0, 200), max_size=8))

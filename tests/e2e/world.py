@@ -44,6 +44,7 @@ class World:
             "ANTHROPIC_API_BASE": self.native.url,
             "ANTHROPIC_API_KEY": ANTHROPIC_KEY,
             "OLLAMA_API_BASE": self.ollama.url,
+            "OLLAMA_NUM_CTX": "0",  # this fake knows the Messages API only; test_ollama.py has one that knows the rest
             # What a shell that runs Claude Code exports; a server that obeyed it would call itself.
             "ANTHROPIC_BASE_URL": "http://127.0.0.1:9/never",
             "ANTHROPIC_AUTH_TOKEN": "never",

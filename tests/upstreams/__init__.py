@@ -2,6 +2,7 @@
 
 from .chat import Call, Chat, FakeChat
 from .messages import FakeMessages, Msg, failure, text, thinking, tool_use
+from .ollama import FakeOllama, Model
 from .server import Http, Raw, Recorded
 
 __all__ = [
@@ -9,7 +10,9 @@ __all__ = [
     "Chat",
     "FakeChat",
     "FakeMessages",
+    "FakeOllama",
     "Http",
+    "Model",
     "Msg",
     "Raw",
     "Recorded",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,7 @@ def test_a_server_that_has_a_field_for_reasoning_means_the_tags() -> None:
 
 
 def test_a_call_after_reasoning_keeps_its_place() -> None:
-    call = [ToolCall(0, "toolu_1", "f"), ToolArgs(0, "{}")]
+    call: list[Event] = [ToolCall(0, "toolu_1", "f"), ToolArgs(0, "{}")]
     assert sorted_out("<think>t</think>\n\n", *call) == [Thinking("t"), SIGNED, *call]
     assert sorted_out("<think>t", *call) == [Thinking("t"), SIGNED, *call]
 
@@ -111,7 +112,7 @@ _cuts = st.lists(st.integers(0, 60), max_size=6)
 
 def cut(text: str, at: list[int]) -> list[str]:
     edges = [0, *sorted({min(one, len(text)) for one in at}), len(text)]
-    return [text[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [text[a:b] for a, b in itertools.pairwise(edges) if a < b]
 
 
 @given(_scraps, _cuts)

@@ -6,18 +6,20 @@ bind their thinking to the whole prompt before it, so any edit would make later 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from claude_code_proxy.dialects import errors
-from claude_code_proxy.dialects.base import Dialect, Outgoing
-from claude_code_proxy.wire.encoder import Encoder
+from claude_code_proxy.dialects.base import Dialect, Outgoing, told
+from claude_code_proxy.dialects.native import NativeDecoder, quirks_of
 from claude_code_proxy.wire.events import Block, Signature, Text, Thinking, ToolArgs, ToolCall
 from claude_code_proxy.wire.failure import Failed, failed, from_error
-from claude_code_proxy.wire.framing import Whole
+from claude_code_proxy.wire.framing import SSE, Whole
 from claude_code_proxy.wire.json_text import digits, fields, items
 from claude_code_proxy.wire.machine import Pipe
+from claude_code_proxy.wire.mend import Renamed, mended
 from claude_code_proxy.wire.tap import Tap, WholeTap, stop_of, usage_of
 
 if TYPE_CHECKING:
@@ -64,12 +66,23 @@ def forwarded_headers(call: Call) -> Headers:
 
 
 def reply(call: Call, _: Outgoing, answer: Answer, watch: Watch) -> Reply:
-    """Passes the bytes; only a whole message sent to a client that waits for a stream is taken apart."""
+    """Passes the bytes.
+
+    Taken apart are only a whole message sent to a client that waits for a stream, and the streams of
+    providers that are known to deviate; a whole message that lacks something is completed.
+    """
     if not call.head.stream:
-        return WholeTap(watch)
+        mend = partial(mended, ident=f"msg_{call.seed}", model=call.shown or call.model)
+        return _renamed(call, WholeTap(watch, mend))
     if answer.media_type == "application/json":
-        return Pipe(Whole(), MessageDecoder(), Encoder(f"msg_{call.seed}", call.head.model, watch))
-    return Tap(watch)
+        return Pipe(Whole(), MessageDecoder(), told(call, watch))
+    if quirks_of(call.quirks).native == "mended":
+        return Pipe(SSE(), NativeDecoder(call.seed), told(call, watch))
+    return _renamed(call, Tap(watch))
+
+
+def _renamed(call: Call, tap: Reply) -> Reply:
+    return Pipe(Renamed(call.model, call.shown), tap) if call.shown else tap
 
 
 def failure(call: Call, answer: Answer, body: bytes) -> Failed:
@@ -79,8 +92,8 @@ def failure(call: Call, answer: Answer, body: bytes) -> Failed:
     except orjson.JSONDecodeError:
         content = {}
     if content.get("type") == "error" and fields(content.get("error")):
-        told = from_error(content, answer.status)
-        return Failed(told.type, told.message, answer.status, errors.kept(answer), body)
+        own = from_error(content, answer.status)
+        return Failed(own.type, own.message, answer.status, errors.kept(answer), body)
     return errors.failure(call, answer, body)
 
 

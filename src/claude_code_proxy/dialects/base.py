@@ -24,9 +24,10 @@ class Call(Struct, frozen=True):
     """One request to one upstream: what the client asked, and whom.
 
     `head` is the client's body. `model` is the upstream's name for the
-    model. `quirks` are the provider's deviations from the dialect (providers.toml). `seed` is unique to the
-    reply: ids that the upstream does not give are made from it. `headers` (names in lower case) and `query`
-    are the client's.
+    model; where that stands in for another, `shown` is the other's, which a reply that passes untouched
+    must show. `quirks` are the provider's deviations from the dialect (providers.toml). `seed` is unique to
+    the reply: ids that the upstream does not give are made from it. `headers` (names in lower case) and
+    `query` are the client's.
     """
 
     head: Head
@@ -37,6 +38,7 @@ class Call(Struct, frozen=True):
     max_output_tokens: int = 0
     headers: Mapping[str, str] = {}
     query: str = ""
+    shown: str = ""
 
 
 class Outgoing(Struct, frozen=True):

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from claude_code_proxy.dialects.limits import retold
+from claude_code_proxy.dialects.retry import retry_after
 from claude_code_proxy.wire.failure import STATUS, Failed, type_of
 from claude_code_proxy.wire.json_text import digits, fields, items
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from claude_code_proxy.dialects.base import Answer, Call
 
-_SIZE_STATUS: Final = frozenset({400, 413, 422})
+_SIZE_STATUS: Final = frozenset({0, 400, 413, 422})
 """The statuses that a refusal for size may have; anywhere else such words mean something else."""
 
 _BILLING: Final = re.compile(
@@ -27,25 +30,82 @@ _BILLING: Final = re.compile(
 )
 _OVERLOADED: Final = re.compile(r"overloaded|no healthy upstream|loading model|capacity|server is busy", re.IGNORECASE)
 
-_KEPT: Final = ("retry-after", "x-should-retry")
+_MODERATED: Final = re.compile(r"flagged|moderation|content.?(policy|filter)", re.IGNORECASE)
+_DAILY: Final = re.compile(rb"per[-_ ]?day|for the day|daily", re.IGNORECASE)
+_FINAL: Final = ((b"x-should-retry", b"false"),)
+
+_STATUS_OF: Final[dict[str, int]] = {
+    "invalid_request_error": 400,
+    "invalid_request": 400,
+    "invalid_prompt": 400,
+    "badrequesterror": 400,
+    "content_policy_violation": 400,
+    "authentication_error": 401,
+    "authentication": 401,
+    "invalid_api_key": 401,
+    "payment_required": 402,
+    "billing_error": 402,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "not_found_error": 404,
+    "not_found": 404,
+    "model_not_found": 404,
+    "payload_too_large": 413,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 429,
+    "server_error": 502,
+    "provider_unavailable": 502,
+    "timeout": 504,
+    "overloaded_error": 529,
+    "provider_overloaded": 529,
+    "server_is_overloaded": 529,
+    "capacity_exceeded": 529,
+}
+"""The HTTP status that a code or type stands for, in an error that comes without one (wire.md §5.4, §10.1)."""
 
 
 def failure(call: Call, answer: Answer, body: bytes) -> Failed:
     """What an HTTP error answer means; never an exception, whatever the body holds."""
+    content = _parsed(body)
     code, message = told(body)
-    asked = digits(bytes(call.head.fields.get("max_tokens", b"")))
-    return classified(
-        answer.status,
-        code,
-        message or f"The upstream answered HTTP {answer.status}.",
-        kept(answer),
-        asked=asked or 0,
-    )
+    asked = digits(bytes(call.head.fields.get("max_tokens", b""))) or 0
+    headers = tuple((name, as_sent(value)) for name, value in _steering(answer, content))
+    if answer.status == 429 and _DAILY.search(body):
+        headers = (*headers, *_FINAL)
+    words = message or f"The upstream answered HTTP {answer.status}."
+    return classified(answer.status, code, words, headers, asked=asked)
+
+
+def failure_inside(holder: dict[str, Any]) -> Failed:
+    """What an error means that stands in a chunk or body which came with HTTP 200."""
+    code, message = told_in(holder)
+    error = fields(holder.get("error"))
+    named = [error.get("code"), error.get("type"), fields(error.get("metadata")).get("error_type")]
+    status = next((found for name in named if (found := _status(name))), 0)
+    return classified(status, code, message or "The upstream reported an error.")
+
+
+def _status(name: object) -> int:
+    status = name if isinstance(name, int) else digits(name) if isinstance(name, str) else None
+    if status is not None:
+        return status if 400 <= status < 600 else 0
+    return _STATUS_OF.get(str(name).lower(), 0)
+
+
+def _steering(answer: Answer, content: Any) -> Iterator[tuple[bytes, str]]:
+    """The headers that steer the client's retries."""
+    seconds = retry_after(answer.headers, content)
+    if seconds is not None:
+        yield b"retry-after", str(seconds)
+    if "x-should-retry" in answer.headers:
+        yield b"x-should-retry", answer.headers["x-should-retry"]
 
 
 def kept(answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
-    """The headers of an error answer that steer the client's retries."""
-    return tuple((name.encode(), as_sent(answer.headers[name])) for name in _KEPT if name in answer.headers)
+    """The headers of a native error that are handed on as they are."""
+    names = ("retry-after", "x-should-retry")
+    return tuple((name.encode(), as_sent(answer.headers[name])) for name in names if name in answer.headers)
 
 
 def as_sent(value: str) -> bytes:
@@ -61,7 +121,7 @@ def classified(
     *,
     asked: int = 0,
 ) -> Failed:
-    """A failure from a status, the provider's own code or type for it, and its message.
+    """A failure from a status (0: none is known), the provider's own code or type for it, and its message.
 
     `asked` is the output limit that was asked for.
     """
@@ -69,12 +129,15 @@ def classified(
     if status in _SIZE_STATUS and (size := retold(message, code, asked)):
         return Failed("invalid_request_error", size, 400)
     if status in {402, 429} and _BILLING.search(said):
-        return Failed("billing_error", message, 402, ((b"x-should-retry", b"false"),))
-    if status in {500, 503} and _OVERLOADED.search(said):
+        return Failed("billing_error", message, 402, _FINAL)
+    if status == 403 and _MODERATED.search(said):  # of the prompt, not of the user
+        return Failed("invalid_request_error", message, 400)
+    if status == 498 or (status in {0, 500, 503} and _OVERLOADED.search(said)):
         status = 529
+    status = status or 502
     kind = type_of(status)
     if status in {401, 403}:  # the proxy's own key was refused: trying again cannot help
-        headers = (*headers, (b"x-should-retry", b"false"))
+        headers = (*headers, *_FINAL)
     return Failed(kind, message, STATUS[kind] if kind != "api_error" else max(status, 500), headers)
 
 
@@ -84,14 +147,22 @@ def told(body: bytes) -> tuple[str, str]:
     `{"error":{"message","type","code"}}`, `{"error":"…"}`, `{"message"}`, `{"detail": "…" | [{"loc","msg"}]}`,
     problem+json's `{"title","detail"}`, a list of one of these, or plain text. HTML is not repeated.
     """
+    content = _parsed(body)
+    if content is None:
+        text = body[:2000].decode("utf-8", "replace").strip()
+        return "", "" if text.startswith("<") else text[:500]
+    return told_in(content)
+
+
+def _parsed(body: bytes) -> Any:
+    """The body as a value; of a list, which is how Google wraps its errors, the first; None if it is no JSON."""
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
-        text = body[:2000].decode("utf-8", "replace").strip()
-        return "", "" if text.startswith("<") else text[:500]
+        return None
     if isinstance(content, list) and content:
         content = content[0]
-    return told_in(content)
+    return {} if content is None else content
 
 
 def told_in(content: Any) -> tuple[str, str]:
@@ -105,7 +176,9 @@ def told_in(content: Any) -> tuple[str, str]:
         return code, ": ".join(str(word) for word in (error.get("message") or code, raw) if word)
     if isinstance(error, str):
         return _code(content), str(content.get("message") or error)
-    detail = content.get("detail")
+    if base := fields(content.get("base_resp")):  # MiniMax
+        return str(base.get("status_code") or ""), str(base.get("status_msg") or "")
+    detail = content.get("detail") or fields(content.get("message")).get("detail")
     if isinstance(detail, list):
         parts = [f"{'.'.join(map(str, items(d.get('loc'))))}: {d.get('msg')}" for d in detail if isinstance(d, dict)]
         return "", "; ".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from claude_code_proxy.gateway import Exchange, serve
+from claude_code_proxy.gateway import Exchange, preparations, serve
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.asgi import client_headers, merged, read_body, send_failure, send_whole
 from claude_code_proxy.http.edge import answered
@@ -23,7 +23,7 @@ class Messages:
     """The endpoint. `pinned` is what the URL names before it: `provider:model`, or empty."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
-        self._settings, self._pool = settings, pool
+        self._settings, self._pool, self._prepared = settings, pool, preparations(pool)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
         record = Record("messages")
@@ -43,7 +43,7 @@ class Messages:
             client_headers=headers,
             query=scope["query_string"].decode("latin-1"),
         )
-        chunks = serve(exchange, settings, self._pool)
+        chunks = serve(exchange, settings, self._pool, self._prepared)
         if not head.stream:
             await while_connected(receive, self._whole(send, exchange, record))
             return
@@ -59,7 +59,8 @@ class Messages:
 
     async def _whole(self, send: Send, exchange: Exchange, record: Record) -> None:
         try:
-            body = b"".join([data async for data in serve(exchange, self._settings, self._pool)])
+            chunks = serve(exchange, self._settings, self._pool, self._prepared)
+            body = b"".join([data async for data in chunks])
         except ApiError as cause:
             record.status = cause.failed.status
             await send_failure(send, cause.failed, record.request_id, exchange.headers)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 COUNT_TOKENS: Final = "/v1/messages/count_tokens"
 MESSAGES: Final = "/v1/messages"
+MODELS: Final = "/v1/models"
 
-_POST_ONLY: Final = Failed("invalid_request_error", "Use POST here.", 405, ((b"allow", b"POST"),))
+_METHODS: Final = {MESSAGES: "POST", COUNT_TOKENS: "POST", MODELS: "GET"}
 
 
 def split(path: str) -> tuple[str, str] | None:
@@ -31,9 +32,16 @@ def split(path: str) -> tuple[str, str] | None:
     path = path.rstrip("/")
     for endpoint in (MESSAGES, COUNT_TOKENS):
         if path.endswith(endpoint):
-            pinned = path[: -len(endpoint)].strip("/")
-            return ("" if pinned == "v1" else pinned), endpoint
+            return _pin(path[: -len(endpoint)]), endpoint
+    before, found, after = path.partition(MODELS)
+    if found and (not after or after.startswith("/")):  # the id of a model may follow
+        return _pin(before), MODELS
     return None
+
+
+def _pin(path: str) -> str:
+    pinned = path.strip("/")
+    return "" if pinned == "v1" else pinned
 
 
 class Surface:
@@ -48,11 +56,11 @@ class Surface:
             await self._pages(scope, receive, send)
             return
         pinned, endpoint = place
-        if scope["method"] != "POST":
-            await answered(_refuse(_POST_ONLY), send, Record(scope["method"]))
+        if scope["method"] != (method := _METHODS[endpoint]):
+            await answered(_refuse(method), send, Record(scope["method"]))
             return
         await self._endpoints[endpoint](scope, receive, send, pinned)
 
 
-async def _refuse(failure: Failed) -> None:
-    raise ApiError(failure)
+async def _refuse(method: str) -> None:
+    raise ApiError(Failed("invalid_request_error", f"Use {method} here.", 405, ((b"allow", method.encode()),)))

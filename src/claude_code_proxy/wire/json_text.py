@@ -49,7 +49,7 @@ def items(value: object) -> list[Any]:
 
 def digits(text: bytes | str) -> int | None:
     """A whole number of 0 or more in digits; None for anything else, and for what no one means."""
-    return int(text) if text.isdigit() and len(text) <= 18 else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 class Brackets:

@@ -18,7 +18,7 @@ from claude_code_proxy.wire.framing import SSE
 from claude_code_proxy.wire.json_text import MOST, fields
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from claude_code_proxy.wire.events import StopReason
     from claude_code_proxy.wire.watch import Watch
@@ -115,12 +115,15 @@ def _ends(rest: bytes) -> bool:
 
 
 class WholeTap:
-    """A machine from the bytes of a native whole reply to the same bytes, once they are all there."""
+    """A machine from the bytes of a native whole reply to the same bytes, once they are all there.
 
-    __slots__ = ("_parts", "_watch")
+    `mend` is given a message with the usage it tells, and gives the bytes that go on in its place.
+    """
 
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    __slots__ = ("_mend", "_parts", "_watch")
+
+    def __init__(self, watch: Watch, mend: Callable[[bytes, Usage], bytes] | None = None) -> None:
+        self._watch, self._mend = watch, mend
         self._parts: list[bytes] = []
 
     def feed(self, chunk: bytes, /) -> Sequence[bytes]:
@@ -145,7 +148,7 @@ class WholeTap:
         else:
             watch.usage = usage_of(message)
             watch.started, watch.stop = True, stop_of(message)
-            return (body,)
+            return (self._mend(body, watch.usage) if self._mend else body,)
         return ()
 
 

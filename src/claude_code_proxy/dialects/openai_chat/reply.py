@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from claude_code_proxy.dialects.base import translated
-from claude_code_proxy.dialects.errors import classified, told_in
+from claude_code_proxy.dialects.errors import failure_inside
 from claude_code_proxy.dialects.models import rule_of
 from claude_code_proxy.dialects.openai_chat.calls import Calls
 from claude_code_proxy.dialects.openai_chat.leaks import LeakedCalls
@@ -24,7 +24,6 @@ from claude_code_proxy.wire import signature
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.events import (
     Citation,
-    Failed,
     Signature,
     Stop,
     StopReason,
@@ -158,8 +157,8 @@ class ChatDecoder:
             return ()
         if not isinstance(chunk, dict):
             return (_NOT_JSON,)
-        if error := chunk.get("error"):
-            return (_failure(chunk, error),)
+        if chunk.get("error") or fields(chunk.get("base_resp")).get("status_code"):
+            return (failure_inside(chunk),)
         return list(self._events(chunk))
 
     def close(self) -> Sequence[Event]:
@@ -175,8 +174,8 @@ class ChatDecoder:
             if choice.get("index"):  # of several choices the first
                 continue
             yield from self._said(fields(choice.get("delta")) or fields(choice.get("message")))
-            if error := choice.get("error"):
-                yield _failure(choice, error)
+            if choice.get("error"):
+                yield failure_inside(choice)
             self._finished(choice)
         if self._finish in _BROKEN:
             yield failed("api_error", f"The upstream ended the reply with {self._finish!r}.", status=502)
@@ -289,12 +288,3 @@ def _cited(citation: dict[str, Any]) -> Iterator[Event]:
     url, title, quote = (citation.get(name) for name in ("url", "title", "content"))
     if isinstance(url, str):
         yield Citation(paired(url), *(paired(text) if isinstance(text, str) else "" for text in (title, quote)))
-
-
-def _failure(holder: dict[str, Any], error: object) -> Failed:
-    """An error inside an answer that began well."""
-    code, message = told_in(holder)
-    status = fields(error).get("code")
-    if not isinstance(status, int) or not 400 <= status < 600:
-        status = 502
-    return classified(status, code, message or "The upstream reported an error.")
