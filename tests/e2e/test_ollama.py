@@ -253,7 +253,7 @@ async def test_the_sdk_reads_a_stream(ollama: FakeOllama, url: str) -> None:
         silent, untold, bare = [await api.messages.create(**ask) for _ in range(3)]
         assert silent.content == untold.content == []
         assert (silent.stop_reason, untold.stop_reason) == ("end_turn", "end_turn")
-        assert bare.content[0].input == {}  # type: ignore[union-attr]
+        assert bare.content[0].input == {}
 
 
 async def test_a_stream_that_just_ends_is_an_error(ollama: FakeOllama, url: str) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SIGNED = Signature("s")
 END = Stop("end_turn", "stop")
+ESTIMATED = 77
 
 
 def joined(events: Sequence[Event]) -> list[Event]:
@@ -141,7 +142,9 @@ def stopped(sequences: list[str], *pieces: str | Event) -> list[Event]:
     """What is said until the reply stops."""
     events = [Text(piece) if isinstance(piece, str) else piece for piece in pieces]
     out: list[Event] = []
-    for event in joined(fed(StopSequences(sequences), [*events, END])):
+    for event in joined(fed(StopSequences(sequences, prompt_tokens=lambda: ESTIMATED), [*events, END])):
+        if isinstance(event, Usage) and event.input == ESTIMATED:
+            continue
         if event != Text(""):
             out.append(event)
         if isinstance(event, Stop):
@@ -183,6 +186,13 @@ def test_a_reply_ends_at_a_stop_sequence(sequences: list[str], text: str, events
 def test_usage_between_the_pieces_of_a_stop_sequence_does_not_matter() -> None:
     events = stopped(["END"], "aE", Usage(output=1), "ND", "b")
     assert [event for event in events if not isinstance(event, Usage)] == [Text("a"), at("END")]
+
+
+def test_a_reply_that_is_stopped_is_counted_unless_the_upstream_did() -> None:
+    machine = StopSequences(["X"], prompt_tokens=lambda: 5)
+    assert [*machine.feed(Text("12345678X"))] == [Text("12345678"), Usage(5, 2), at("X")]
+    counted = StopSequences(["X"], prompt_tokens=lambda: 5)
+    assert fed(counted, [Usage(1, 1), Text("aX")])[1:] == [Text("a"), at("X")]
 
 
 def test_what_is_not_text_is_not_searched() -> None:

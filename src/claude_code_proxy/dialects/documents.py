@@ -5,29 +5,60 @@ from __future__ import annotations
 import base64
 import io
 import logging
-from functools import lru_cache
+import struct
+import zlib
+from collections import OrderedDict
+from hashlib import sha256
 from typing import Final
 
+_MOST_KEPT: Final = 64
 _PAGES: Final = 200
 _CHARACTERS: Final = 400_000
 
 _log = logging.getLogger(__name__)
 
 
-@lru_cache(maxsize=64)
+_UNREADABLE: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What a damaged PDF makes a reader raise, beside the reader's own errors."""
+
+_kept: OrderedDict[bytes, str | None] = OrderedDict()
+"""The texts of the last documents by digest: the next turn sends the same ones again."""
+
+
 def pdf_text(data: str) -> str | None:
     """The text of a base64 PDF, page by page; None if it has none or cannot be read.
 
-    Kept for the next turn, which sends the same document again. Takes up to seconds for a long one.
+    Takes up to seconds for a long one that it has not seen lately.
     """
+    digest = sha256(data.encode()).digest()
+    if digest not in _kept:
+        _kept[digest] = _read(data)
+        while len(_kept) > _MOST_KEPT:
+            _kept.popitem(last=False)
+    return _kept[digest]
+
+
+def _read(data: str) -> str | None:
     from pypdf import PdfReader  # noqa: PLC0415 -- only who sends a PDF pays for it
-    from pypdf.errors import PyPdfError  # noqa: PLC0415
+    from pypdf.errors import DependencyError, PyPdfError  # noqa: PLC0415
 
     try:
         reader = PdfReader(io.BytesIO(base64.b64decode(data)))
         pages = [page.extract_text() for page in reader.pages[:_PAGES]]
         total = len(reader.pages)
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as cause:
+    except (*_UNREADABLE, PyPdfError, DependencyError) as cause:
         _log.debug("a PDF could not be read: %s", type(cause).__name__)
         return None
     texts = [f"[page {n}]\n{text.strip()}" for n, text in enumerate(pages, 1) if text.strip()]

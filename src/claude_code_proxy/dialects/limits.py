@@ -67,6 +67,9 @@ _ALONE: Final = re.compile(
 )
 """The prompt alone does not fit the model's window."""
 
+_READ: Final = 2000
+"""Characters of a message that are looked at: patterns take their time over long ones."""
+
 _OTHER: Final = re.compile(r"_above_max_length|string too long|array too long", re.IGNORECASE)
 
 _LIMITS: Final = _patterns(
@@ -89,6 +92,7 @@ def retold(message: str, code: str, asked: int) -> str | None:
 
     `code` is the upstream's own code or type for the error, `asked` the output limit that was asked for.
     """
+    message = message[:_READ]
     said = f"{code} {message}"
     if _OTHER.search(said):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 import msgspec
@@ -28,7 +28,7 @@ class ModelRule(Struct, frozen=True, forbid_unknown_fields=True):
         return min(asked, self.max_output or asked)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def rule_of(model: str) -> ModelRule:
     """The rule for a model as an upstream names it (`vendor/name:variant`)."""
     name = model.lower().rpartition("/")[2].partition(":")[0]

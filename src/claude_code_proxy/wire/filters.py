@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from claude_code_proxy.wire.events import Event
 
+CHARS_PER_TOKEN: Final = 4
+"""For an upstream that does not count what it says: about right for English and code."""
+
 _TAGS: Final = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<thought>", "</thought>"))
 
 
@@ -92,26 +95,32 @@ class ThinkTags:
 class StopSequences:
     """Ends a reply at the first stop sequence in its text, for an upstream that does not look for them.
 
-    The sequence itself is not part of the reply; what may be its beginning is held back.
+    The sequence itself is not part of the reply; what may be its beginning is held back. The upstream's count
+    of tokens comes after the end, so it is estimated, the prompt by `prompt_tokens`.
     """
 
-    __slots__ = ("_held", "_sequences")
+    __slots__ = ("_counted", "_held", "_prompt_tokens", "_said", "_sequences")
 
-    def __init__(self, sequences: Sequence[str]) -> None:
-        self._sequences = sequences
+    def __init__(self, sequences: Sequence[str], *, prompt_tokens: Callable[[], int]) -> None:
+        self._sequences, self._prompt_tokens = sequences, prompt_tokens
         self._held = ""
+        self._said = 0  # characters
+        self._counted = False
 
     def feed(self, event: Event, /) -> Sequence[Event]:
         if isinstance(event, Usage):
+            self._counted = self._counted or event.output is not None
             return (event,)
         if not isinstance(event, Text):
             return (*self.close(), event)
+        self._said += len(event.text)
         text = self._held + event.text
         hits = [(at + len(one), at, one) for one in self._sequences if (at := text.find(one)) >= 0]
         if hits:
             _, at, sequence = min(hits)  # the first to be whole
             self._held = ""
-            return (Text(text[:at]), Stop("stop_sequence", "stop", sequence))
+            usage = () if self._counted else (Usage(self._prompt_tokens(), max(1, self._said // CHARS_PER_TOKEN)),)
+            return (Text(text[:at]), *usage, Stop("stop_sequence", "stop", sequence))
         kept = max(_overlap(text, one) for one in self._sequences)
         said, self._held = text[: len(text) - kept], text[len(text) - kept :]
         return (Text(said),) if said else ()

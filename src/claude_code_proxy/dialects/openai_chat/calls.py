@@ -22,27 +22,36 @@ _NO_OBJECT: Final = frozenset('"n')
 class Call:
     """A tool call that is being said. `index`, `ident` and `name` are the upstream's."""
 
-    __slots__ = ("_held", "_plain", "announced", "ident", "index", "key", "name")
+    __slots__ = ("_plain", "_said", "announced", "ident", "index", "key", "name")
 
     def __init__(self, key: int, index: object, ident: str, name: str) -> None:
         self.key, self.index, self.ident, self.name = key, index, ident, name
-        self.announced = self._plain = False
-        self._held: list[str] = []  # arguments that begin like no object: they are looked at when they are whole
+        self.announced = False
+        self._plain: bool | None = None  # arguments that begin like no object are looked at when they are whole
+        self._said: list[str] = []
 
     def take(self, arguments: str) -> str:
         """One more piece of the arguments; what can be passed on."""
-        if self._plain:
-            return arguments
-        self._held.append(arguments)
-        text = "".join(self._held).lstrip()
-        if not text or text[0] in _NO_OBJECT:
-            return ""
-        self._plain, self._held = True, []
-        return text
+        self._said.append(arguments)
+        if self._plain is None:
+            text = "".join(self._said).lstrip()
+            if not text:
+                return ""
+            self._plain = text[0] not in _NO_OBJECT
+            return text if self._plain else ""
+        return arguments if self._plain else ""
+
+    def whole(self) -> bool:
+        """Whether there are arguments, and they are a whole JSON document."""
+        try:
+            msgspec.json.decode("".join(self._said))
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        return True
 
     def rest(self) -> str:
         """The arguments that were held back, now that they are whole: an object that was encoded twice is one."""
-        text, self._held = "".join(self._held).strip(), []
+        text = "" if self._plain else "".join(self._said).strip()
         if not text or text == "null":
             return ""
         try:
@@ -80,10 +89,7 @@ class Calls:
             self._calls.append(call)
         elif name and not call.announced and name != call.name:
             call.name += name  # a name in pieces
-        arguments = fields(part.get("function")).get("arguments")
-        if isinstance(arguments, (dict, list)):
-            arguments = msgspec.json.encode(arguments).decode()
-        return call, paired(arguments) if isinstance(arguments, str) else ""
+        return call, _arguments(part)
 
     def announced(self) -> Iterator[ToolCall]:
         """The call that was begun last, once its name is known to be whole."""
@@ -112,13 +118,19 @@ class Calls:
         for call in reversed(self._calls):
             if index is not None:
                 if call.index == index:
-                    return None if ident and name and ident != call.ident else call
+                    return None if name and self._another(call, ident, part) else call
             elif ident:
                 if call.ident == ident:
                     return call
             else:
                 return None if name else call
         return None
+
+    def _another(self, call: Call, ident: str, part: dict[str, Any]) -> bool:
+        """Whether a named part with the index of a call is another: it has another id, or the call is whole."""
+        if ident and ident != call.ident:
+            return True
+        return bool(_arguments(part)) and call.whole()
 
     def _tool_name(self, name: str) -> str:
         """The client's name for a tool, whatever the model or its server made of the one that was offered."""
@@ -134,3 +146,10 @@ def _ident(part: dict[str, Any]) -> str:
 
 def _name(part: dict[str, Any]) -> str:
     return paired(str(fields(part.get("function")).get("name") or ""))
+
+
+def _arguments(part: dict[str, Any]) -> str:
+    arguments = fields(part.get("function")).get("arguments")
+    if isinstance(arguments, (dict, list)):
+        return msgspec.json.encode(arguments).decode()
+    return paired(arguments) if isinstance(arguments, str) else ""

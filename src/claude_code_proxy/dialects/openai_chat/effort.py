@@ -16,6 +16,9 @@ LEVELS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _BUDGETS: Final = ((512, "minimal"), (1024, "low"), (8192, "medium"), (24_576, "high"))
 """The level for a thinking budget of at most so many tokens; above, `xhigh`."""
 
+_ADAPTIVE: Final = "high"
+"""What Claude takes adaptive thinking without a level for."""
+
 _OFF: Final = frozenset({"disabled", "between_tools"})
 
 
@@ -28,7 +31,7 @@ def wanted(request: Request) -> str | None:
     if thinking.get("type") == "enabled" and isinstance(budget, int):
         return next((level for most, level in _BUDGETS if budget <= most), "xhigh")
     level = (request.get("output_config") or {}).get("effort")
-    return level if level in LEVELS else None
+    return level if level in LEVELS else _ADAPTIVE if thinking.get("type") == "adaptive" else None
 
 
 def clipped(level: str, taken: Sequence[str]) -> str:
@@ -43,8 +46,9 @@ def effort_fields(request: Request, rule: ModelRule, quirks: Quirks, *, tools: b
     if level is None or not quirks.effort:
         return {}
     if quirks.effort == "reasoning":  # OpenRouter drops what a model does not take
-        level = clipped(level, rule.efforts) if rule.efforts else level
-        return {} if level == "none" else {"reasoning": {"effort": level}}
+        if level == "none" and level not in rule.efforts:  # models with levels but without this one refuse it
+            return {} if rule.efforts else {"reasoning": {"enabled": False}}
+        return {"reasoning": {"effort": clipped(level, rule.efforts) if rule.efforts else level}}
     if not rule.efforts or (tools and not rule.effort_with_tools):
         return {}
     return {"reasoning_effort": clipped(level, rule.efforts)}

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _FENCES: Final = ("```", "~~~")
 _LINE: Final = 64  # no opener is longer
 _MOST: Final = 1 << 20
-"""Characters after which what began like a call is taken for text."""
+_MOST_ENDS: Final = 100
+"""Characters, and ends that were none, after which what began like a call is taken for text."""
 
 _KEYS: Final = 1 << 20
 """Above every key that the decoder gives to calls of its own."""
@@ -62,13 +63,27 @@ class LeakedCalls:
     `seed` makes their ids. `tools` are those that were offered, by the name they were offered under.
     """
 
-    __slots__ = ("_between", "_count", "_fence", "_held", "_line", "_notation", "_seed", "_tools", "_watched")
+    __slots__ = (
+        "_between",
+        "_count",
+        "_fence",
+        "_held",
+        "_line",
+        "_notation",
+        "_parts",
+        "_seam",
+        "_seed",
+        "_tools",
+        "_watched",
+    )
 
     def __init__(self, seed: str, tools: Mapping[str, Tool]) -> None:
         self._seed, self._tools = seed, tools
         self._watched = _watched(tuple(tools))
         self._notation: Notation | None = None  # of what is held, which may be a call
         self._held = ""
+        self._seam = ""  # the end of it, in which a closer may have begun
+        self._parts: list[str] = []  # what is held of a call, after the part that was read in vain
         self._line = _START  # the line that is being said, as far as it was passed on
         self._between = False  # nothing but white space was said since a call
         self._fence = ""  # of the code block that is being said
@@ -80,6 +95,8 @@ class LeakedCalls:
         if not isinstance(event, Text):
             return (*self._flush(cut=isinstance(event, Stop) and event.reason == "max_tokens"), event)
         text = event.text
+        if self._notation and self._goes_on(text):
+            return ()
         if not self._held and not self._between and self._watched.first.isdisjoint(text):
             self._pass(text)
             return (event,)  # nearly always
@@ -99,6 +116,8 @@ class LeakedCalls:
         context, said = self._line + text, len(self._line)
         for found in self._watched.opener.finditer(context):
             if found.end() <= said or (self._fence and found[1] != self._fence):
+                continue
+            if found[0].startswith(_START) and found.start() > 0:  # the model said that character
                 continue
             start = max(said, found.start(1))
             self._say(context[said:start], out)
@@ -135,12 +154,26 @@ class LeakedCalls:
 
     # -- calls
 
+    def _goes_on(self, text: str) -> bool:
+        """Take a piece of a call that is not its end. Joining the pieces each time would cost their square."""
+        seam = self._seam + text
+        if self._notation and any(closer in seam for closer in self._notation.closers):
+            self._held += "".join(self._parts)
+            self._parts.clear()
+            self._seam = ""
+            return False
+        self._parts.append(text)
+        self._seam = seam[-_LINE:]
+        return True
+
     def _call(self, text: str, out: list[Event]) -> str:
         """Read a call if it is all there; what is left to look at."""
         notation = self._notation
         if notation is None:
             return text
         ends = sorted(found.end() for closer in notation.closers for found in re.finditer(re.escape(closer), text))
+        if len(text) > _MOST or len(ends) > _MOST_ENDS:
+            return self._give_up(text, len(text), out)
         for end in ends:  # the first may stand in an argument
             said = notation.read(text[:end])
             if said and self._offered(said):
@@ -148,9 +181,7 @@ class LeakedCalls:
                 return text[end:]
             if said:
                 return self._give_up(text, end, out)
-        if len(text) > _MOST:
-            return self._give_up(text, len(text), out)
-        self._held = text
+        self._held, self._seam = text, text[-_LINE:]
         return ""
 
     def _offered(self, said: list[Said]) -> bool:
@@ -174,7 +205,8 @@ class LeakedCalls:
 
         Of a reply that was cut nothing becomes a call: its arguments may not be all there.
         """
-        held, self._held = self._held, ""
+        held, self._held, self._seam = self._held + "".join(self._parts), "", ""
+        self._parts.clear()
         notation, self._notation = self._notation, None
         out: list[Event] = []
         said = notation.read(held) if held and notation and not cut else None

@@ -8,8 +8,9 @@ prefix of the output, so that upstreams find their caches again.
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
@@ -50,19 +51,20 @@ def system_text(system: str | list[Content] | None) -> str:
 def chat_messages(system: str, conversation: Sequence[Message], model: str, quirks: Quirks) -> list[dict[str, Any]]:
     """The messages to send to `model`: the system prompt, then the turns."""
     out: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
-    calls: list[str] = []  # ids of the calls that still want their results
+    calls: list[_Wanted] = []  # the calls that still want their results
+    seen: Counter[str] = Counter()
     for assistant, run in groupby(conversation, key=lambda message: message["role"] == "assistant"):
         turns = list(run)
         if assistant:
-            message = _assistant(turns, model, quirks)
+            message, calls = _assistant(turns, model, quirks, seen)
             if message.get("tool_calls") or message["content"]:
                 out.append(message)
-            calls = [block["id"] for block in _blocks(turns) if block.get("type") == "tool_use"]
         else:
             out += _answers(turns, calls, quirks)
             calls = []
-    out += [_tool_message(ident, _NO_RESULT, quirks) for ident in calls]
-    if out and out[-1]["role"] == "assistant":  # many servers refuse to be asked nothing
+    out += [_tool_message(call.sent, _NO_RESULT) for call in calls]
+    silent = all(message["role"] == "system" for message in out)
+    if silent or out[-1]["role"] == "assistant":  # many servers refuse to be asked nothing
         out.append({"role": "user", "content": _CONTINUE})
     return out
 
@@ -77,23 +79,41 @@ def blocks_of(content: object) -> Iterable[Content]:
 # -- what the model said
 
 
-def _assistant(turns: Sequence[Message], model: str, quirks: Quirks) -> dict[str, Any]:
+class _Wanted(NamedTuple):
+    """A call that wants its result: the id that the client gives it, and the one that is sent."""
+
+    ident: str
+    sent: str
+
+
+def _assistant(
+    turns: Sequence[Message],
+    model: str,
+    quirks: Quirks,
+    seen: Counter[str],
+) -> tuple[dict[str, Any], list[_Wanted]]:
+    """The turn as a message, and its calls. `seen` counts the ids so far: one that comes again is made unique."""
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
+    wanted: list[_Wanted] = []
     for block in _blocks(turns):
         kind = block.get("type")
         if kind == "text" and block["text"]:
             texts.append(block["text"])
         elif kind == "tool_use":
+            ident = block["id"]
+            seen[ident] += 1
+            again = f"{ident}_{seen[ident]}" if seen[ident] > 1 else ident
+            wanted.append(_Wanted(ident, upstream_id(again, quirks.tool_ids)))
             arguments = msgspec.json.encode(block.get("input") or {}).decode()
             function = {"name": upstream_name(block["name"]), "arguments": arguments}
-            calls.append({"id": upstream_id(block["id"], quirks.tool_ids), "type": "function", "function": function})
+            calls.append({"id": wanted[-1].sent, "type": "function", "function": function})
         elif kind in _SERVER_BLOCKS:
             texts.append(_as_text(block))
     message: dict[str, Any] = {"role": "assistant", "content": "\n".join(texts) or None}
     if calls:
         message["tool_calls"] = calls
-    return message | _reasoning(turns, model, quirks, called=bool(calls))
+    return message | _reasoning(turns, model, quirks, called=bool(calls)), wanted
 
 
 def _reasoning(turns: Sequence[Message], model: str, quirks: Quirks, *, called: bool) -> dict[str, Any]:
@@ -109,24 +129,24 @@ def _reasoning(turns: Sequence[Message], model: str, quirks: Quirks, *, called: 
     ]
     if quirks.replay == "reasoning_content":  # with calls always: DeepSeek refuses a turn that lacks it
         return {"reasoning_content": "".join(thought for thought, _ in own)} if called else {}
-    details = [detail for _, state in own for detail in items(state)]
+    details = [detail for _, state in own for detail in items(state) if isinstance(detail, dict)]
     return {"reasoning_details": details} if details else {}
 
 
 # -- what it was told
 
 
-def _answers(turns: Sequence[Message], calls: Sequence[str], quirks: Quirks) -> Iterator[dict[str, Any]]:
+def _answers(turns: Sequence[Message], calls: Sequence[_Wanted], quirks: Quirks) -> Iterator[dict[str, Any]]:
     """A run of user and system messages: first a result for every call, in the calls' order, then the rest."""
-    results = {
-        block["tool_use_id"]: block
-        for block in _blocks(turns)
-        if block.get("type") == "tool_result" and block["tool_use_id"] in calls
-    }
+    results: dict[str, list[Content]] = {call.ident: [] for call in calls}
+    for block in _blocks(turns):
+        if block.get("type") == "tool_result" and block["tool_use_id"] in results:
+            results[block["tool_use_id"]].append(block)
     later: list[Part] = []
-    for ident in calls:
-        result = results.get(ident)
-        yield _tool_message(ident, _NO_RESULT if result is None else _result_text(result), quirks)
+    for call in calls:
+        mine = results[call.ident]
+        result = mine.pop(0) if len(mine) > 1 else mine[0] if mine else None
+        yield _tool_message(call.sent, _NO_RESULT if result is None else _result_text(result))
         later += _result_media(result, quirks) if result else ()
     parts = later
     for message in turns:
@@ -171,8 +191,8 @@ def _user_parts(block: Content, quirks: Quirks) -> list[Part]:
             return [_text_part(_as_text(block))]
 
 
-def _tool_message(ident: str, text: str, quirks: Quirks) -> dict[str, Any]:
-    return {"role": "tool", "tool_call_id": upstream_id(ident, quirks.tool_ids), "content": text}
+def _tool_message(ident: str, text: str) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": ident, "content": text}
 
 
 def _result_text(block: Content) -> str:
@@ -222,17 +242,22 @@ def _image(block: Content) -> Part:
 
 def _document(block: Content, quirks: Quirks) -> list[Part]:
     source = fields(block.get("source"))
-    title = block.get("title") or "document"
+    title = str(block.get("title") or "document")
+    heading = f"{title}:" + (f"\n{block.get('context')}" if block.get("context") else "")
+    data = str(source.get("data") or "")
     match source.get("type"):
         case "text":
-            return [_text_part(f"{title}:\n{source.get('data', '')}")]
+            return [_text_part(f"{heading}\n{data}")]
         case "content":
-            return [part for inner in blocks_of(source.get("content")) for part in _user_parts(inner, quirks)]
+            inner = [part for one in blocks_of(source.get("content")) for part in _user_parts(one, quirks)]
+            return [_text_part(heading), *inner] if block.get("title") or block.get("context") else inner
         case "base64" if quirks.files:
-            data = f"data:{source.get('media_type', 'application/pdf')};base64,{source.get('data', '')}"
-            return [{"type": "file", "file": {"filename": f"{title}.pdf", "file_data": data}}]
-        case "base64" if source.get("media_type") == "application/pdf" and (text := pdf_text(str(source.get("data")))):
-            return [_text_part(f"{title}:\n{text}")]
+            url = f"data:{source.get('media_type', 'application/pdf')};base64,{data}"
+            name = title if title.lower().endswith(".pdf") else f"{title}.pdf"
+            about = [_text_part(heading)] if block.get("context") else []
+            return [*about, {"type": "file", "file": {"filename": name, "file_data": url}}]
+        case "base64" if source.get("media_type") == "application/pdf" and (text := pdf_text(data)):
+            return [_text_part(f"{heading}\n{text}")]
         case _:
             return [_text_part(f"[{title}: this model cannot read it.]")]
 

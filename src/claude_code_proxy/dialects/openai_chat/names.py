@@ -8,7 +8,6 @@ the name or id, so that the whole history is mapped the same way on every turn.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
@@ -41,20 +40,27 @@ def upstream_name(name: str) -> str:
 
 def client_id(ident: str, seed: str) -> str:
     """The id that the client sees for an upstream's: itself, or wrapped so that it is well-formed and unique."""
-    if _CLIENT_ID.fullmatch(ident):
+    if _CLIENT_ID.fullmatch(ident) and not ident.startswith(_WRAPPED):
         return ident
     return f"{_WRAPPED}{seed[:_SALT].ljust(_SALT, '0')}{urlsafe_b64encode(ident.encode()).decode().rstrip('=')}"
 
 
 def upstream_id(ident: str, rule: str) -> str:
     """The id that the upstream sees: its own again where it was wrapped, and one that the rule allows."""
-    if ident.startswith(_WRAPPED):
-        packed = ident[len(_WRAPPED) + _SALT :]
-        with contextlib.suppress(ValueError):  # it may only look like one of ours
-            ident = urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode()
+    ident = _unwrapped(ident) or ident
     if _UPSTREAM_ID[rule].fullmatch(ident):
         return ident
     digest = sha256(ident.encode()).digest()
     if rule == "mistral":
         return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:9])
     return f"call_{digest.hex()[:24]}"
+
+
+def _unwrapped(ident: str) -> str:
+    """What an id of ours holds; nothing for one that is not ours, even where it looks so."""
+    salt, packed = ident[len(_WRAPPED) :][:_SALT], ident[len(_WRAPPED) + _SALT :]
+    try:
+        inner = urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode()
+    except ValueError:
+        return ""
+    return inner if inner and client_id(inner, salt) == ident else ""

@@ -64,6 +64,17 @@ def _objects(text: str) -> list[Said]:
     return [_one(one) for one in (said if isinstance(said, list) else [said])]
 
 
+_BARE: Final = frozenset({"name", "arguments", "parameters", "type", "id"})
+
+
+def _bare(text: str) -> list[Said]:
+    """A JSON object that is nothing but a call: other objects have names too."""
+    said = fields(_json(text))
+    if not _BARE.issuperset(said) or not {"arguments", "parameters"} & set(said):
+        raise UnreadableError(text)
+    return [_one(said)]
+
+
 def _all(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
     """The matches that make up the whole text, with nothing but white space between them."""
     found: list[re.Match[str]] = []
@@ -174,15 +185,22 @@ def _python(text: str) -> list[Said]:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
         calls = tree.elts if isinstance(tree, ast.List) else []
-        return [_python_call(call) for call in calls]
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as cause:
+        said = [_python_call(call) for call in calls]
+        msgspec.json.encode(said)  # Python has values that JSON has not
+    except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError) as cause:
         raise UnreadableError(str(cause)) from None
+    return said
 
 
 def _python_call(call: ast.expr) -> Said:
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
         raise UnreadableError(ast.dump(call))
-    return call.func.id, {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg}
+    arguments: dict[str, Any] = {}
+    for word in call.keywords:
+        if word.arg is None:
+            raise UnreadableError(ast.dump(call))
+        arguments[word.arg] = ast.literal_eval(word.value)
+    return call.func.id, arguments
 
 
 _DSML: Final = tuple(
@@ -231,6 +249,6 @@ def whole_replies(tools: tuple[str, ...]) -> tuple[Notation, ...]:
     """Notations without marks of their own, looked for at the very beginning of a reply only: JSON, and Python."""
     json_openers = ('{"name":', '{"name" :', '{"type": "function"', '{"type":"function"')
     return (
-        Notation(json_openers, (), _objects),
+        Notation(json_openers, (), _bare),
         Notation(tuple(f"[{name}(" for name in tools), (), _python),
     )

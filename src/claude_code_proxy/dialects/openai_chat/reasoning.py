@@ -9,17 +9,17 @@ _TEXTS: Final = ("text", "summary", "data")
 
 
 def add_details(whole: list[dict[str, Any]], pieces: list[dict[str, Any]]) -> None:
-    """Join pieces to the details they continue: those of the same index and type that came last."""
+    """Join pieces of a stream to the details they continue, those of the same index and type."""
     for piece in pieces:
-        last = whole[-1] if whole else None
-        if last is None or any(last.get(key) != piece.get(key) for key in ("index", "type")) or _begins(last, piece):
+        known = next((one for one in reversed(whole) if _same(one, piece)), None)
+        if known is None or _begins(known, piece):
             whole.append(dict(piece))
             continue
         for key, value in piece.items():
             if value is None:
                 continue
-            known = last.get(key)
-            last[key] = known + value if key in _TEXTS and isinstance(known, str) and isinstance(value, str) else value
+            held = known.get(key)
+            known[key] = held + value if key in _TEXTS and isinstance(held, str) and isinstance(value, str) else value
 
 
 def text_of(pieces: list[dict[str, Any]]) -> str:
@@ -28,7 +28,11 @@ def text_of(pieces: list[dict[str, Any]]) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _begins(last: dict[str, Any], piece: dict[str, Any]) -> bool:
-    """Whether a piece without an index to go by begins a detail of its own: an id tells, and so does a signature."""
-    new_id = piece.get("id") is not None and piece.get("id") != last.get("id")
-    return new_id or bool(last.get("signature") and piece.get("text"))
+def _same(one: dict[str, Any], piece: dict[str, Any]) -> bool:
+    return all(one.get(key) == piece.get(key) for key in ("index", "type"))
+
+
+def _begins(known: dict[str, Any], piece: dict[str, Any]) -> bool:
+    """Whether a piece begins a detail of its own: another id tells, and text after a signature."""
+    ids = {one["id"] for one in (known, piece) if isinstance(one.get("id"), str)}
+    return len(ids) > 1 or bool(known.get("signature") and piece.get("text"))

@@ -19,7 +19,7 @@ from claude_code_proxy.dialects.openai_chat.leaks import LeakedCalls
 from claude_code_proxy.dialects.openai_chat.quirks import MAX_STOPS, quirks_of
 from claude_code_proxy.dialects.openai_chat.reasoning import add_details, text_of
 from claude_code_proxy.dialects.openai_chat.shim import SchemaCalls
-from claude_code_proxy.dialects.openai_chat.usage import CHARS_PER_TOKEN, usage_in
+from claude_code_proxy.dialects.openai_chat.usage import usage_in
 from claude_code_proxy.wire import signature
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.events import (
@@ -33,7 +33,7 @@ from claude_code_proxy.wire.events import (
     Usage,
 )
 from claude_code_proxy.wire.failure import failed
-from claude_code_proxy.wire.filters import StopSequences, ThinkTags
+from claude_code_proxy.wire.filters import CHARS_PER_TOKEN, StopSequences, ThinkTags
 from claude_code_proxy.wire.json_text import fields, items, loads, paired
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def reply(call: Call, outgoing: Outgoing, answer: Answer, watch: Watch) -> Reply
         leaked = SchemaCalls if quirks.tools == "schema" else LeakedCalls
         filters.append(leaked(call.seed, outgoing.tools))
     if stops := _unwatched_stops(call, rule):
-        filters.append(StopSequences(stops))
+        filters.append(StopSequences(stops, prompt_tokens=lambda: count(call.head)))
     return translated(call, answer, watch, decoder, *filters)
 
 
@@ -108,6 +108,7 @@ class ChatDecoder:
     """
 
     __slots__ = (
+        "_blank",
         "_calls",
         "_counted",
         "_details",
@@ -141,6 +142,7 @@ class ChatDecoder:
         self._stop_sequence: str | None = None
         self._refused = self._counted = self._garbled = False
         self._said_chars = 0
+        self._blank = ""
 
     def feed(self, data: bytes, /) -> Sequence[Event]:
         data = data.strip()
@@ -173,7 +175,10 @@ class ChatDecoder:
         for choice in map(fields, items(chunk.get("choices"))):
             if choice.get("index"):  # of several choices the first
                 continue
-            yield from self._said(fields(choice.get("delta")) or fields(choice.get("message")))
+            if delta := fields(choice.get("delta")):
+                yield from self._said(delta)
+            else:
+                yield from self._said(fields(choice.get("message")), whole=True)
             if choice.get("error"):
                 yield failure_inside(choice)
             self._finished(choice)
@@ -201,8 +206,8 @@ class ChatDecoder:
 
     # -- what is said
 
-    def _said(self, delta: dict[str, Any]) -> Iterator[Event]:
-        if thought := self._reasoning(delta):
+    def _said(self, delta: dict[str, Any], *, whole: bool = False) -> Iterator[Event]:
+        if thought := self._reasoning(delta, whole=whole):
             yield from self._think(thought)
         content = delta.get("content")
         if isinstance(content, str):
@@ -220,13 +225,16 @@ class ChatDecoder:
         if function := fields(delta.get("function_call")):  # the form before tool calls
             yield from self._call_part({"index": 0, "function": function})
 
-    def _reasoning(self, delta: dict[str, Any]) -> str:
+    def _reasoning(self, delta: dict[str, Any], *, whole: bool) -> str:
         """The reasoning in a delta: of the fields that hold it, the one that this reply used first.
 
         OpenRouter says it twice, as text and as details; the details are kept to be sent back.
         """
         details = [one for one in items(delta.get("reasoning_details")) if isinstance(one, dict)]
-        add_details(self._details, details)
+        if whole:
+            self._details += details
+        else:
+            add_details(self._details, details)
         for source in (self._source,) if self._source else _REASONING:
             thought = text_of(details) if source == "reasoning_details" else delta.get(source)
             if isinstance(thought, str) and thought:
@@ -250,7 +258,11 @@ class ChatDecoder:
         yield Thinking(self._whole("thinking", thought))
 
     def _text(self, text: str) -> Iterator[Event]:
-        if text := self._whole("text", text):
+        if text := self._blank + self._whole("text", text):
+            self._blank = ""
+            if self._thinking and text.isspace():  # between the thinking and what follows it; perhaps nothing does
+                self._blank = text
+                return
             yield from self._pause()
             self._said_chars += len(text)
             yield Text(text)

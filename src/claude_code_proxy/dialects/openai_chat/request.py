@@ -48,15 +48,22 @@ def chat_request(request: Request, tools: Mapping[str, Tool], call: Call, quirks
     rule = rule_of(call.model)
     system = system_text(request.get("system"))
     form = _response_format(request)
+    offer: dict[str, Any] = {}
+    if quirks.tools == "schema":
+        tools = shim.choosable(request, tools)
     if tools and quirks.tools == "schema":
         must_call = shim.must_call(request)
         system = "\n\n".join(text for text in (system, shim.instructions(tools, must_call=must_call)) if text)
-        form, offer = shim.response_format(tools, must_call=must_call), dict[str, Any]()
-    else:
+        form = shim.response_format(tools, must_call=must_call)
+    elif tools:
         offer = _tool_fields(request, tools, rule)
     messages = chat_messages(system, request["messages"], call.model, quirks)
     if quirks.tools == "schema":
         messages = shim.as_text(messages)
+    elif tools and not rule.forced_tools and shim.must_call(request):
+        named = (request.get("tool_choice") or {}).get("name")
+        wanted = f"the function {upstream_name(named)}" if named else "one of the functions"
+        messages.append({"role": "user", "content": f"Call {wanted} now."})  # it cannot be made to
     body = {
         "model": call.model,
         "messages": messages,
@@ -94,8 +101,6 @@ def _native_stops(request: Request, rule: ModelRule) -> list[str]:
 
 
 def _tool_fields(request: Request, tools: Mapping[str, Tool], rule: ModelRule) -> dict[str, Any]:
-    if not tools:
-        return {}
     body: dict[str, Any] = {"tools": [_function(name, tool) for name, tool in tools.items()]}
     choice = request.get("tool_choice") or {}
     kind, name = choice.get("type"), upstream_name(choice.get("name") or "")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from claude_code_proxy.dialects.openai_chat.names import upstream_name
 from claude_code_proxy.wire.events import Stop, Text, ToolArgs, ToolCall
 from claude_code_proxy.wire.json_text import fields
 
@@ -36,10 +37,43 @@ def instructions(tools: Mapping[str, Tool], *, must_call: bool) -> str:
 
 def response_format(tools: Mapping[str, Tool], *, must_call: bool) -> dict[str, Any]:
     """The schema that the answer is held to."""
-    branches = [_branch({"name": {"const": name}, "arguments": _schema(tool)}) for name, tool in tools.items()]
+    shared: dict[str, Any] = {}
+    branches = []
+    for name, tool in tools.items():
+        schema = _schema(tool)
+        for kind in _DEFINITIONS:
+            for key, value in fields(schema.pop(kind, None)).items():
+                shared[f"{name}.{key}"] = _moved(value, name)
+        branches.append(_branch({"name": {"const": name}, "arguments": _moved(schema, name)}))
     if not must_call:
         branches.append(_branch({_ANSWER: {"type": "string"}}))
-    return {"type": "json_schema", "json_schema": {"name": "reply", "schema": {"anyOf": branches}}}
+    schema = {"anyOf": branches, **({"$defs": shared} if shared else {})}
+    return {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}
+
+
+_DEFINITIONS: Final = ("$defs", "definitions")
+
+
+def _moved(schema: Any, name: str) -> Any:
+    """A part of the schema of the tool `name`, its references leading to where the definitions are now."""
+    if isinstance(schema, list):
+        return [_moved(one, name) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    moved = {key: _moved(value, name) for key, value in schema.items()}
+    match str(schema.get("$ref", "")).split("/"):
+        case ["#", "$defs" | "definitions", key, *rest]:
+            moved["$ref"] = "/".join(["#", "$defs", f"{name}.{key}", *rest])
+    return moved
+
+
+def choosable(request: Request, tools: Mapping[str, Tool]) -> Mapping[str, Tool]:
+    """The tools that the request's choice leaves: all, one, or none."""
+    choice = request.get("tool_choice") or {}
+    if choice.get("type") == "none":
+        return {}
+    named = upstream_name(choice.get("name") or "") if choice.get("type") == "tool" else ""
+    return {named: tools[named]} if named in tools else tools
 
 
 def must_call(request: Request) -> bool:
@@ -90,10 +124,11 @@ class SchemaCalls:
             said = fields(msgspec.json.decode(text))
         except (msgspec.DecodeError, RecursionError):
             said = {}
-        if said.get("name") in self._tools:
-            arguments = msgspec.json.encode(said.get("arguments") or {}).decode()
-            return ToolCall(0, f"toolu_{self._seed}", said["name"]), ToolArgs(0, arguments)
-        answer = said.get(_ANSWER)
+        name, arguments = said.get("name"), said.get("arguments", {})
+        if isinstance(name, str) and name in self._tools and isinstance(arguments, dict):
+            call = ToolCall(0, f"toolu_{self._seed}", self._tools[name]["name"])
+            return call, ToolArgs(0, msgspec.json.encode(arguments).decode())
+        answer = said.get(_ANSWER) if len(said) == 1 else None
         return (Text(answer if isinstance(answer, str) else text),)
 
 

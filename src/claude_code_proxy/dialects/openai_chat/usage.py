@@ -7,9 +7,6 @@ from typing import Any, Final
 from claude_code_proxy.wire.events import Usage
 from claude_code_proxy.wire.json_text import MOST, fields
 
-CHARS_PER_TOKEN: Final = 4
-"""For an upstream that does not count what it says: about right for English and code."""
-
 _CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens")
 """Where DeepSeek and Kimi count what came from their caches."""
 
