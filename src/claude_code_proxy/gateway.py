@@ -106,7 +106,7 @@ async def serve(
             raise ApiError(dialect.failure(call, answer, await upstream.error_body()))
         machine = dialect.reply(call, outgoing, answer, watch)
         try:
-            async for chunk in upstream.chunks():
+            async for chunk in upstream.chunks(lambda: watch.ending):
                 if data := b"".join(machine.feed(chunk)):
                     yield data
                 if watch.over:

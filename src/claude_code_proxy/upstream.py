@@ -18,7 +18,7 @@ from claude_code_proxy.dialects.base import Answer
 from claude_code_proxy.wire.failure import ApiError, Failed, error, failed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
     from types import SimpleNamespace
 
     from claude_code_proxy.settings import Settings
@@ -32,8 +32,15 @@ _WHOLE_BODY = 16 << 20
 _USED_CONNECTIONS = 3
 """How many connections may turn out to be closed before a request is given up."""
 
+_LAST_COUNT = 2.0
+"""Seconds to wait for what follows the reason why a reply ends: its count of tokens, the mark of its end."""
+
 _LAST_WORD = 0.25
 """Seconds to wait for the end of a body that has said all: longer than any healthy server needs."""
+
+
+def _not_yet() -> bool:
+    return False
 
 
 class Upstream:
@@ -45,13 +52,25 @@ class Upstream:
         self._response = response
         self.answer = Answer(response.status, {name.lower(): value for name, value in response.headers.items()})
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises `ApiError` when it breaks off or falls silent for too long."""
+    async def chunks(self, ending: Callable[[], bool] = _not_yet) -> AsyncIterator[bytes]:
+        """The body as it arrives; for a short while only once `ending()`.
+
+        Raises `ApiError` when it breaks off or falls silent for too long.
+        """
         try:
-            async for chunk in self._response.content.iter_any():
+            while chunk := await self._next(hurry=ending()):
                 yield chunk
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
             raise ApiError(_reason(cause, self._response.url.authority)) from cause
+
+    async def _next(self, *, hurry: bool) -> bytes:
+        """The next piece of the body; nothing at its end, or when it is late and `hurry`."""
+        if not hurry:
+            return await self._response.content.readany()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_COUNT):
+                return await self._response.content.readany()
+        return b""
 
     async def error_body(self) -> bytes:
         """The body of an error answer, as much of it as is sensible and arrives."""

@@ -177,7 +177,7 @@ ROWS: dict[str, Deviation] = {
     "HTML that calls itself a stream": Deviation(write=lambda _: sent(HTML), on=(1,), **AGAIN),
     "text with status 200": Deviation(write=lambda _: Http(200, b"upstream connect error"), on=(2,), **AGAIN),
     "think tags in pieces": Deviation([in_tags(size=1)]),
-    "think tags without the first": Deviation([in_tags(opener="")]),
+    "think tags without the first": Deviation([in_tags(opener="")], provider="opened"),
     "characters in pieces": Deviation(write=bytewise),
     "no model's name, or another's": Deviation(by_turn=[named(""), named("house/other"), named(None)]),
     "no created, and choices null": Deviation(

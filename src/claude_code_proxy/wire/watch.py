@@ -16,15 +16,17 @@ class Watch:
     """The last stage of a reply writes it; the gateway reads it.
 
     `started`: something was said, so the answer is committed to this upstream.
+    `ending`: the upstream has said why it ends; only its count may follow, and is not worth a long wait.
     `stop`: the reply is whole, nothing more needs to be read. `failed`: it broke off.
     `cut`: why there will be no more bytes, set by the pump before it closes the machine when it knows
     more than "the stream ended" (a time-out, a reset).
     """
 
-    __slots__ = ("cut", "failed", "started", "stop", "usage")
+    __slots__ = ("cut", "ending", "failed", "started", "stop", "usage")
 
     def __init__(self) -> None:
         self.started = False
+        self.ending = False
         self.usage = Usage()
         self.stop: Stop | None = None
         self.failed: Failed | None = None

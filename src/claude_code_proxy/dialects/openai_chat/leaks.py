@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from claude_code_proxy.dialects.openai_chat.notations import NOTATIONS, Notation, whole_replies
-from claude_code_proxy.wire.events import Stop, Text, ToolArgs, ToolCall, Usage
+from claude_code_proxy.wire.events import Signature, Stop, Text, Thinking, ToolArgs, ToolCall, Usage
 from claude_code_proxy.wire.json_text import fields, items
 
 if TYPE_CHECKING:
@@ -71,8 +71,10 @@ class LeakedCalls:
         "_line",
         "_notation",
         "_parts",
+        "_said",
         "_seam",
         "_seed",
+        "_thoughts",
         "_tools",
         "_watched",
     )
@@ -86,12 +88,20 @@ class LeakedCalls:
         self._parts: list[str] = []  # what is held of a call, after the part that was read in vain
         self._line = _START  # the line that is being said, as far as it was passed on
         self._between = False  # nothing but white space was said since a call
+        self._thoughts: list[str] = []
+        self._said = False  # anything but thoughts
         self._fence = ""  # of the code block that is being said
         self._count = 0
 
     def feed(self, event: Event, /) -> Sequence[Event]:
         if isinstance(event, Usage):
             return (event,)
+        if isinstance(event, Thinking):
+            self._thoughts.append(event.text)
+        elif isinstance(event, Stop) and event.reason != "max_tokens" and not self._said:
+            return (*self._flush(cut=False), *self._thought_calls(), event)
+        elif not isinstance(event, Signature):
+            self._said = True
         if not isinstance(event, Text):
             return (*self._flush(cut=isinstance(event, Stop) and event.reason == "max_tokens"), event)
         text = event.text
@@ -108,6 +118,17 @@ class LeakedCalls:
 
     def close(self) -> Sequence[Event]:
         return self._flush(cut=True)
+
+    def _thought_calls(self) -> list[Event]:
+        """The calls in the reasoning of a reply that says nothing else: its server took them for thoughts."""
+        out: list[Event] = []
+        thoughts = _START + "".join(self._thoughts)
+        for found in self._watched.opener.finditer(thoughts):
+            if found[1] in self._watched.notations and not out:
+                said = self._watched.notations[found[1]].read(thoughts[found.start(1) :])
+                if said and self._offered(said):
+                    self._make(said, out)
+        return out
 
     # -- text
 

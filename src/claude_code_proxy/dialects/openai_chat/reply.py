@@ -76,7 +76,7 @@ def reply(call: Call, outgoing: Outgoing, answer: Answer, watch: Watch) -> Reply
     """The machine from a chat upstream's bytes to Anthropic's."""
     quirks, rule = quirks_of(call.quirks), rule_of(call.model)
     own = partial(_own, call.model)
-    decoder = ChatDecoder(call.seed, own, outgoing.tools, prompt_tokens=lambda: count(call.head))
+    decoder = ChatDecoder(call.seed, own, outgoing.tools, watch, prompt_tokens=lambda: count(call.head))
     filters: list[Machine[Event, Event]] = [ThinkTags(own(), opened=quirks.think == "opened")]
     if outgoing.tools:
         leaked = SchemaCalls if quirks.tools == "schema" else LeakedCalls
@@ -122,6 +122,7 @@ class ChatDecoder:
         "_source",
         "_stop_sequence",
         "_thinking",
+        "_watch",
     )
 
     def __init__(
@@ -129,10 +130,11 @@ class ChatDecoder:
         seed: str,
         own: Callable[..., str],
         tools: Mapping[str, Tool],
+        watch: Watch,
         *,
         prompt_tokens: Callable[[], int],
     ) -> None:
-        self._own, self._prompt_tokens = own, prompt_tokens
+        self._own, self._watch, self._prompt_tokens = own, watch, prompt_tokens
         self._calls = Calls(seed, tools)
         self._thinking = False
         self._details: list[dict[str, Any]] = []  # reasoning to be carried home in the next signature
@@ -188,6 +190,7 @@ class ChatDecoder:
     def _finished(self, choice: dict[str, Any]) -> None:
         if reason := choice.get("finish_reason"):
             self._finish = str(reason)
+            self._watch.ending = True
         elif choice.get("message") and not self._finish:
             self._finish = "stop"  # a whole reply is whole without saying so
         met = choice.get("stop_reason") or choice.get("matched_stop")  # vLLM and SGLang tell which one
