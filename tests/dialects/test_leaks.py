@@ -381,3 +381,12 @@ def test_text_is_neither_lost_nor_made_up(scraps: list[str]) -> None:
     assert len(said) != 1 or isinstance(said[0], tuple) or said[0] == text
     if not any(isinstance(one, tuple) for one in said):
         assert "".join(said) == text
+
+
+@each(WHOLE)
+def test_a_call_that_ends_the_reasoning_is_made_unless_another_is(text: str) -> None:
+    thoughts: list[Event] = [Thinking("I read it.\n"), Thinking(text)]
+    assert heard(*thoughts, "Well.")[-1] == CALL
+    said = heard(*thoughts, ToolCall(0, "toolu_1", "Read"), ToolArgs(0, "{}"))
+    assert [one for one in said if isinstance(one, tuple)] == [("Read", {})]
+    assert CALL not in heard(*thoughts, Thinking("But no."), "Well.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from claude_code_proxy.dialects.openai_chat.notations import NOTATIONS, Notation, whole_replies
-from claude_code_proxy.wire.events import Signature, Stop, Text, Thinking, ToolArgs, ToolCall, Usage
+from claude_code_proxy.wire.events import Stop, Text, Thinking, ToolArgs, ToolCall, Usage
 from claude_code_proxy.wire.json_text import fields, items
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ class LeakedCalls:
 
     __slots__ = (
         "_between",
+        "_called",
         "_count",
         "_fence",
         "_held",
         "_line",
         "_notation",
         "_parts",
-        "_said",
         "_seam",
         "_seed",
         "_thoughts",
@@ -89,7 +89,7 @@ class LeakedCalls:
         self._line = _START  # the line that is being said, as far as it was passed on
         self._between = False  # nothing but white space was said since a call
         self._thoughts: list[str] = []
-        self._said = False  # anything but thoughts
+        self._called = False
         self._fence = ""  # of the code block that is being said
         self._count = 0
 
@@ -98,10 +98,10 @@ class LeakedCalls:
             return (event,)
         if isinstance(event, Thinking):
             self._thoughts.append(event.text)
-        elif isinstance(event, Stop) and event.reason != "max_tokens" and not self._said:
+        elif isinstance(event, ToolCall):
+            self._called = True
+        elif isinstance(event, Stop) and event.reason != "max_tokens":
             return (*self._flush(cut=False), *self._thought_calls(), event)
-        elif not isinstance(event, Signature):
-            self._said = True
         if not isinstance(event, Text):
             return (*self._flush(cut=isinstance(event, Stop) and event.reason == "max_tokens"), event)
         text = event.text
@@ -120,15 +120,14 @@ class LeakedCalls:
         return self._flush(cut=True)
 
     def _thought_calls(self) -> list[Event]:
-        """The calls in the reasoning of a reply that says nothing else: its server took them for thoughts."""
-        out: list[Event] = []
-        thoughts = _START + "".join(self._thoughts)
-        for found in self._watched.opener.finditer(thoughts):
-            if found[1] in self._watched.notations and not out:
-                said = self._watched.notations[found[1]].read(thoughts[found.start(1) :])
-                if said and self._offered(said):
-                    self._make(said, out)
-        return out
+        """The calls that end the reasoning of a reply without any other: its server took them for thoughts."""
+        if self._called or not self._thoughts:
+            return []
+        inner = LeakedCalls(self._seed, self._tools)
+        said = [*inner.feed(Text("".join(self._thoughts))), *inner.feed(Stop("end_turn"))][:-1]
+        if not said or isinstance(said[-1], Text):
+            return []
+        return [event for event in said if not isinstance(event, Text)]
 
     # -- text
 
@@ -219,7 +218,7 @@ class LeakedCalls:
             self._count += 1
             out.append(ToolCall(key, f"toolu_{self._seed}_{key}", tool["name"]))
             out.append(ToolArgs(key, msgspec.json.encode(typed(arguments, tool)).decode()))
-        self._notation, self._between, self._line = None, True, "\n"
+        self._notation, self._between, self._called, self._line = None, True, True, "\n"
 
     def _flush(self, *, cut: bool) -> list[Event]:
         """What is held is all there will be: a call of which the last tag was left out, or text.
