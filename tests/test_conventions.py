@@ -31,7 +31,7 @@ LAYERS: dict[str, set[str]] = {
     "http": {"wire", "dialects", "providers", "settings", "routing", "upstream", "catalogue", "gateway", "http"},
     "app": {"wire", "settings", "upstream", "catalogue", "http"},
     "local": {"local"},
-    "cli": {"app", "settings", "local", "cli", "wire"},
+    "cli": {"routing", "app", "settings", "local", "cli", "wire"},
 }
 """What each part may import of the package, besides `claude_code_proxy` itself."""
 

@@ -67,6 +67,7 @@ class Exchange:
             seed=self.seed,
             base_url=provider.root,
             quirks=provider.quirks,
+            body=provider.body_for(model),
             max_output_tokens=settings.max_output_tokens,
             headers=self.client_headers,
             query=self.query,

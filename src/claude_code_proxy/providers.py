@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import tomllib
+from fnmatch import fnmatchcase
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.dialects.native import quirks_of as native_quirks
 from claude_code_proxy.dialects.openai_chat.quirks import quirks_of as chat_quirks
 from claude_code_proxy.wire.failure import error
+from claude_code_proxy.wire.json_text import digits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,11 +24,20 @@ if TYPE_CHECKING:
 Auth = Literal["bearer", "x-api-key", "x-goog-api-key"]
 Path = Annotated[str, Meta(pattern="^/")]
 
+_log = logging.getLogger(__name__)
+
 _QUIRKS: Final[dict[str, Callable[[Mapping[str, Any]], Struct]]] = {
     "anthropic": native_quirks,
     "openai_chat": chat_quirks,
 }
 """What reads a provider's quirks, by its dialect; each raises `msgspec.ValidationError` for unknown ones."""
+
+
+class ModelBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """Fields of the request body for models whose name matches `match`, a pattern in lower case."""
+
+    match: str
+    body: dict[str, Any]
 
 
 class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,7 +59,11 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     vendors: tuple[str, ...] = ()
     vendors_elsewhere: bool = False
     serves_claude: bool = False
+    colon_names: bool = False
+    named_like_a_model: bool = False
     quirks: dict[str, Any] = {}
+    body: dict[str, Any] = {}
+    model_body: tuple[ModelBody, ...] = ()
     prepare: Literal["", "ollama"] = ""
 
     def __repr__(self) -> str:
@@ -55,13 +71,30 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def root(self) -> str:
-        """The URL that the dialect's paths are appended to."""
-        return self.base_url + self.path_prefix
+        """The URL that the dialect's paths are appended to.
+
+        Anthropic's paths begin with the /v1 that addresses of OpenAI's format end in.
+        """
+        root = self.base_url + self.path_prefix
+        return root.removesuffix("/v1") if self.dialect == "anthropic" else root
+
+    def body_for(self, model: str) -> dict[str, Any]:
+        """The fields that a translated request to this model carries beside its own."""
+        extra = dict(self.body)
+        for row in self.model_body:
+            if fnmatchcase(model.lower(), row.match):
+                extra |= row.body
+        return extra
 
     @property
     def host(self) -> str:
         """Host and port of the base URL, for messages."""
         return urlsplit(self.base_url).netloc
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be asked: it has an address, and its key or no need of one."""
+        return bool(self.base_url) and bool(self.api_key or self.key_optional or not self.api_key_env)
 
     def credentials(self) -> dict[str, str]:
         """The header that carries the key. It goes to this provider's base URL and nowhere else.
@@ -98,8 +131,11 @@ def load_providers(
 
 
 def _provider(name: str, row: Mapping[str, Any], environ: Mapping[str, str]) -> Provider:
+    variable = f"{name.upper().replace('-', '_')}_DIALECT"
+    if (dialect := environ.get(variable, "").strip()) and dialect != row.get("dialect"):
+        row = {**row, "dialect": dialect, "quirks": {}}  # those of the other dialect mean nothing in this
     try:
-        provider = msgspec.convert({**row, "name": name}, Provider)
+        provider = msgspec.convert({**_filled(row, environ), "name": name}, Provider)
         if check := _QUIRKS.get(provider.dialect):
             check(provider.quirks)
     except msgspec.ValidationError as cause:
@@ -114,6 +150,30 @@ def _provider(name: str, row: Mapping[str, Any], environ: Mapping[str, str]) -> 
         base_url=_checked_url(base_url, provider.base_url_env or f"provider {name!r}: base_url"),
         api_key=environ.get(provider.api_key_env, "").strip() or provider.api_key,
     )
+
+
+_YES: Final = frozenset({"1", "true", "yes", "on"})
+_NO: Final = frozenset({"0", "false", "no", "off"})
+
+
+def _filled(value: Any, environ: Mapping[str, str]) -> Any:
+    """A table with the values of variables where it says `{ env = "NAME", default = … }`."""
+    if isinstance(value, (list, tuple)):
+        return [_filled(one, environ) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() != {"env", "default"}:
+        return {key: _filled(one, environ) for key, one in value.items()}
+    name, default = value["env"], value["default"]
+    held = environ.get(name, "").strip()
+    read: str | int | None = held
+    if isinstance(default, bool):
+        read = True if held.lower() in _YES else False if held.lower() in _NO else None
+    elif isinstance(default, int):
+        read = digits(held)
+    if held and read is None:
+        _log.warning("%s holds %r, which cannot be used; it is taken for %r.", name, held, default)
+    return default if not held or read is None else read
 
 
 def _checked_url(url: str, source: str) -> str:

@@ -83,12 +83,21 @@ def _named(model: str, settings: Settings) -> Target | None:
 
 
 def _explicit(model: str, settings: Settings) -> Target | None:
+    """`provider:model`, or the same behind the prefix that the list of models gives it."""
     via = model.lower().startswith(VIA)
     head, colon, rest = (model[len(VIA) :] if via else model).partition(":")
     provider = find_provider(settings.providers, head) if colon and rest else None
     if via and colon and not provider:  # it was listed once; another model must not answer in its place
         raise error("not_found_error", f"There is no model {model[:200]!r}: {head[:100]!r} is no provider here.")
-    return Target(provider, rest, "the provider in the model's name") if provider else None
+    if provider is None or (not via and _means_a_model(provider, settings)):
+        return None
+    return Target(provider, rest, "the provider in the model's name")
+
+
+def _means_a_model(provider: Provider, settings: Settings) -> bool:
+    """Whether a provider's name before a colon is rather the beginning of a model's: `mistral:7b` at Ollama."""
+    preferred = settings.providers[settings.preferred_provider]
+    return provider.named_like_a_model and preferred.colon_names and not provider.ready
 
 
 def _vendor(model: str, settings: Settings) -> Provider | None:

@@ -14,6 +14,7 @@ _EXAMPLES = """\
 examples:
   claude-code-proxy                              serve on http://127.0.0.1:4000
   claude-code-proxy --local                      the same, with a small model on this machine: no key needed
+  claude-code-proxy route opus --explain         where a request for this model would go, and why
   claude-code-proxy try "What is a proxy?"       an answer from a small model on this machine, without any key
 """
 
@@ -28,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from claude_code_proxy.cli.try_ import run
 
         return run(arguments.prompt, model=arguments.model, max_tokens=arguments.max_tokens)
+    if arguments.command == "route":
+        from claude_code_proxy.cli.route import run as route
+
+        return route(arguments.route_model, arguments.url, explain=arguments.explain)
     from claude_code_proxy.cli.serve import run as serve
 
     return serve(arguments.host, arguments.port, arguments.local)
@@ -44,6 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     _serve_options(parser)
     commands = parser.add_subparsers(dest="command", metavar="command")
     _serve_options(commands.add_parser("serve", help="serve (the default)"))
+    routing = commands.add_parser("route", help="say where a request would go, without sending any")
+    routing.add_argument("route_model", metavar="MODEL", help="the model of the request")
+    routing.add_argument("--url", default="", metavar="PROVIDER:MODEL", help="what the URL names, if anything")
+    routing.add_argument("--explain", action="store_true", help="and why")
     trying = commands.add_parser("try", help="ask a small real model on this machine, without any key")
     trying.add_argument("prompt", nargs="?", default="What is the capital of France?")
     trying.add_argument("--model", default="smollm2-135m")

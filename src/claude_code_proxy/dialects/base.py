@@ -25,7 +25,8 @@ class Call(Struct, frozen=True):
 
     `head` is the client's body. `model` is the upstream's name for the
     model; where that stands in for another, `shown` is the other's, which a reply that passes untouched
-    must show. `quirks` are the provider's deviations from the dialect (providers.toml). `seed` is unique to
+    must show. `quirks` are the provider's deviations from the dialect (providers.toml), `body` the
+    fields that it wants in a translated request beside the dialect's own. `seed` is unique to
     the reply: ids that the upstream does not give are made from it. `headers` (names in lower case) and
     `query` are the client's.
     """
@@ -35,6 +36,7 @@ class Call(Struct, frozen=True):
     seed: str
     base_url: str
     quirks: Mapping[str, Any] = {}
+    body: Mapping[str, Any] = {}
     max_output_tokens: int = 0
     headers: Mapping[str, str] = {}
     query: str = ""

@@ -76,6 +76,7 @@ def chat_request(request: Request, tools: Mapping[str, Tool], call: Call, quirks
         body["response_format"] = form
     if quirks.session_key and (user := (request.get("metadata") or {}).get("user_id")):
         body[quirks.session_key] = sha256(str(user).encode()).hexdigest()[:32]
+    body |= call.body
     if call.head.stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     return body

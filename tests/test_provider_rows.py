@@ -1,0 +1,83 @@
+"""What the rows of providers.toml say beyond an address: bodies by model, dialects by variable, names with colons."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from claude_code_proxy.dialects import DIALECTS
+from claude_code_proxy.dialects.base import Call, Outgoing
+from claude_code_proxy.providers import ProviderError, load_providers
+from claude_code_proxy.routing import route
+from claude_code_proxy.settings import load_settings
+from claude_code_proxy.wire.head import decode_head
+
+ASK = json.dumps({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}).encode()
+
+
+def nvidia(model: str, **environ: str) -> dict[str, Any]:
+    """The body that NVIDIA is sent."""
+    row = load_providers(environ)["nvidia"]
+    call = Call(decode_head(ASK), model, "seed", row.root, quirks=row.quirks, body=row.body_for(model))
+    made = DIALECTS[row.dialect].request(call)
+    assert isinstance(made, Outgoing)
+    body: dict[str, Any] = json.loads(made.body)
+    return {name: body.get(name) for name in ("reasoning_budget", "chat_template_kwargs")}
+
+
+NEITHER = {"reasoning_budget": None, "chat_template_kwargs": None}
+
+
+def thinks(budget: int, *, enabled: bool) -> dict[str, Any]:
+    return {"reasoning_budget": budget, "chat_template_kwargs": {"enable_thinking": enabled}}
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, thinks(16384, enabled=True)),
+        ({"NVIDIA_REASONING_BUDGET": "512"}, thinks(512, enabled=True)),
+        ({"NVIDIA_ENABLE_THINKING": "false"}, thinks(16384, enabled=False)),
+        ({"NVIDIA_ENABLE_THINKING": "1"}, thinks(16384, enabled=True)),
+        ({"NVIDIA_ENABLE_THINKING": "YES"}, thinks(16384, enabled=True)),
+    ],
+)
+def test_nemotron_thinks_as_it_was_told(environ: dict[str, str], expected: dict[str, Any]) -> None:
+    assert nvidia("nvidia/nemotron-3-nano-30b-a3b", **environ) == expected
+    assert nvidia("meta/llama-4", **environ) == NEITHER
+
+
+@pytest.mark.parametrize("name", ["NVIDIA_REASONING_BUDGET", "NVIDIA_ENABLE_THINKING"])
+def test_a_value_that_cannot_be_used_is_told_and_the_default_taken(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert nvidia("nvidia/nemotron-x", **{name: "lots"}) == thinks(16384, enabled=True)
+    assert name in caplog.text
+
+
+def test_a_variable_changes_a_dialect() -> None:
+    row = load_providers({"OPENROUTER_DIALECT": "anthropic"})["openrouter"]
+    assert (row.dialect, row.quirks, row.root) == ("anthropic", {}, "https://openrouter.ai/api")
+    with pytest.raises(ProviderError, match="dialect must be one of"):
+        load_providers({"OPENAI_DIALECT": "esperanto"})
+
+
+def test_an_anthropic_address_may_end_in_v1() -> None:
+    assert load_providers({"ANTHROPIC_API_BASE": "http://h/v1/"})["anthropic"].root == "http://h"
+
+
+@pytest.mark.parametrize(
+    ("environ", "target"),
+    [
+        ({"PREFERRED_PROVIDER": "ollama"}, "ollama:mistral:7b"),
+        ({"PREFERRED_PROVIDER": "ollama", "MISTRAL_API_KEY": "k"}, "mistral:7b"),
+        ({}, "mistral:7b"),
+    ],
+)
+def test_a_name_with_a_colon_is_a_provider_s_only_if_that_is_meant(environ: dict[str, str], target: str) -> None:
+    assert str(route("", "mistral:7b", load_settings(environ))) == target
+
+
+def test_fields_of_the_body_can_be_set_for_a_provider() -> None:
+    row = load_providers({}, {"openrouter": {"body": {"provider": {"order": ["x"]}}}})["openrouter"]
+    assert row.body_for("any") == {"provider": {"order": ["x"]}}
