@@ -54,14 +54,14 @@ _NESTED: Final[dict[str, tuple[str, ...]]] = {
 _REQUIRED: Final = ("max_tokens", "messages")
 _ROLES: Final = ("user", "assistant", "system")
 
-_BLOCK_FIELDS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
-    "text": {"text": (str,)},
-    "thinking": {"thinking": (str,)},
-    "image": {"source": (dict,)},
-    "document": {"source": (dict,)},
-    "tool_use": {"id": (str,), "name": (str,)},
-    "tool_result": {"tool_use_id": (str,)},
-    "tool_reference": {"tool_name": (str,)},
+_BLOCK_FIELDS: Final[dict[str, tuple[tuple[str, tuple[type, ...]], ...]]] = {
+    "text": (("text", (str,)),),
+    "thinking": (("thinking", (str,)),),
+    "image": (("source", (dict,)),),
+    "document": (("source", (dict,)),),
+    "tool_use": (("id", (str,)), ("name", (str,))),
+    "tool_result": (("tool_use_id", (str,)),),
+    "tool_reference": (("tool_name", (str,)),),
 }
 """Fields that a block of the type must have. Blocks of other types are not looked into."""
 
@@ -108,10 +108,13 @@ def _check_message(value: object, *where: str | int) -> None:
 def _check_blocks(content: object, *where: str | int) -> None:
     """Content that is a list: its blocks. Content that is a string has none."""
     for n, value in enumerate(items(content)):
-        block = _object(value, *where, n)
-        kind = _expect(block.get("type"), (str,), *where, n, "type")
-        for name, kinds in _BLOCK_FIELDS.get(kind, {}).items():
-            _expect(block.get(name), kinds, *where, n, name)
+        block = fields(value) or _object(value, *where, n)
+        kind = block.get("type")
+        if not isinstance(kind, str):  # asked here, for speed, before the words for it are
+            raise _wrong(kind, (str,), *where, n, "type")
+        for name, kinds in _BLOCK_FIELDS.get(kind, ()):
+            if type(block.get(name)) not in kinds:
+                _expect(block.get(name), kinds, *where, n, name)
         if kind == "tool_result":
             _expect(block.get("content"), (*_TEXT_OR_BLOCKS, type(None)), *where, n, "content")
             _check_blocks(block.get("content"), *where, n, "content")
@@ -131,9 +134,13 @@ def _object(value: object, *where: str | int) -> dict[str, Any]:
 def _expect(value: Any, kinds: tuple[type, ...], *where: str | int) -> Any:
     if isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds):
         return value
+    raise _wrong(value, kinds, *where)
+
+
+def _wrong(value: object, kinds: tuple[type, ...], *where: str | int) -> ApiError:
     allowed = " or ".join(dict.fromkeys(_WORDS[kind] for kind in kinds))
     held = next((word for kind, word in _WORDS.items() if type(value) is kind), "that")
-    raise _error(f"must be {allowed}, not {held}", *where)
+    return _error(f"must be {allowed}, not {held}", *where)
 
 
 def _error(problem: str, *where: str | int) -> ApiError:

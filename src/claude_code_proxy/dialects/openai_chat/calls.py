@@ -76,6 +76,11 @@ class Calls:
         self._ids: set[str] = set()
         self._pending: Call | None = None  # its name may not be whole yet
 
+    @property
+    def pending(self) -> bool:
+        """Whether a call was begun that is not announced."""
+        return self._pending is not None
+
     def begins(self, part: dict[str, Any]) -> bool:
         """Whether a part begins a call."""
         return self._known(part) is None

@@ -37,6 +37,10 @@ _START: Final = "\x00"
 """Stands before the first line of a reply: some notations are looked for there only."""
 
 
+_MIDLINE: Final = "-"
+"""Stands for a line of which the beginning was none of a call's."""
+
+
 class _Watched(NamedTuple):
     """What to look for in a reply to a request with certain tools."""
 
@@ -105,11 +109,13 @@ class LeakedCalls:
         if not isinstance(event, Text):
             return (*self._flush(cut=isinstance(event, Stop) and event.reason == "max_tokens"), event)
         text = event.text
+        if self._midline and "\n" not in text:  # nearly always: nothing begins here
+            return (event,)
         if self._notation and self._goes_on(text):
             return ()
         if not self._held and not self._between and self._watched.first.isdisjoint(text):
             self._pass(text)
-            return (event,)  # nearly always
+            return (event,)
         out: list[Event] = []
         rest, self._held = self._held + text, ""
         while rest:
@@ -146,7 +152,7 @@ class LeakedCalls:
                 return context[found.start(1) :] if found.start(1) >= said else context[said:]
             self._fence = "" if self._fence else found[1]
             self._say(context[start : found.end()], out)
-            self._line = "-"  # this fence is read
+            self._line = _MIDLINE
             return context[found.end() :]
         line = context.rpartition("\n")[2].lstrip(" \t\r\n" + _START)
         opening = bool(line) and any(one.startswith(line) for one in self._watched.openers)
@@ -165,12 +171,16 @@ class LeakedCalls:
             self._pass(text)
             out.append(Text(text))
 
+    @property
+    def _midline(self) -> bool:
+        """Whether the line has begun with something that is no opener, and nothing is held."""
+        return self._line == _MIDLINE and not (self._held or self._between or self._notation or self._parts)
+
     def _pass(self, text: str) -> None:
         _, newline, rest = text.rpartition("\n")
         line = newline + rest if newline else self._line + rest
-        if len(line) > _LINE:  # its beginning matters as long as it is blank
-            line = line[0] + line[-_LINE:] if not line[1:].strip() else "-"
-        self._line = line
+        # Its beginning matters as long as it is blank.
+        self._line = _MIDLINE if line[1:].strip() else line[0] + line[1:][-_LINE:]
 
     # -- calls
 

@@ -73,7 +73,7 @@ def blocks_of(content: object) -> Iterable[Content]:
     """Content as blocks, whichever of its two forms it has; what is neither has none."""
     if isinstance(content, str):
         return ({"type": "text", "text": content},)
-    return (cast("Content", block) for block in items(content) if isinstance(block, dict))
+    return cast("list[Content]", [block for block in items(content) if isinstance(block, dict)])
 
 
 # -- what the model said

@@ -47,7 +47,8 @@ def client_id(ident: str, seed: str) -> str:
 
 def upstream_id(ident: str, rule: str) -> str:
     """The id that the upstream sees: its own again where it was wrapped, and one that the rule allows."""
-    ident = _unwrapped(ident) or ident
+    if ident.startswith(_WRAPPED):
+        ident = _unwrapped(ident) or ident
     if _UPSTREAM_ID[rule].fullmatch(ident):
         return ident
     digest = sha256(ident.encode()).digest()

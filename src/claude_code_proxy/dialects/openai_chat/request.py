@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import orjson
 
 from claude_code_proxy.dialects.base import Local, Outgoing
 from claude_code_proxy.dialects.models import rule_of
@@ -40,7 +41,14 @@ def request(call: Call) -> Outgoing | Local:
         return Local(search.unavailable(asked, call.seed))
     tools = {upstream_name(tool["name"]): tool for tool in offered(asked)}
     body = chat_request(asked, tools, call, quirks_of(call.quirks))
-    return Outgoing(f"{call.base_url}/chat/completions", msgspec.json.encode(body), tools=tools)
+    return Outgoing(f"{call.base_url}/chat/completions", _json(body), tools=tools)
+
+
+def _json(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # whole numbers over 64 bits, which it does not write
+        return msgspec.json.encode(body)
 
 
 def chat_request(request: Request, tools: Mapping[str, Tool], call: Call, quirks: Quirks) -> dict[str, Any]:
