@@ -81,3 +81,9 @@ def test_a_name_with_a_colon_is_a_provider_s_only_if_that_is_meant(environ: dict
 def test_fields_of_the_body_can_be_set_for_a_provider() -> None:
     row = load_providers({}, {"openrouter": {"body": {"provider": {"order": ["x"]}}}})["openrouter"]
     assert row.body_for("any") == {"provider": {"order": ["x"]}}
+
+
+def test_a_row_in_another_dialect_leaves_behind_what_belongs_to_its_own() -> None:
+    rows = load_providers({}, {"deepseek": {"dialect": "openai_chat", "base_url": "http://h/v1"}})
+    assert (rows["deepseek"].auth, rows["deepseek"].api_key_env) == ("bearer", "DEEPSEEK_API_KEY")
+    assert load_providers({}, {"openai": {"headers": {"x": "y"}}})["openai"].quirks["files"] is True

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Auth = Literal["bearer", "x-api-key", "x-goog-api-key"]
 Path = Annotated[str, Meta(pattern="^/")]
 
+_OF_THE_DIALECT: Final = frozenset({"auth", "body", "model_body", "models_paths", "path_prefix", "prepare", "quirks"})
+
 _log = logging.getLogger(__name__)
 
 _QUIRKS: Final[dict[str, Callable[[Mapping[str, Any]], Struct]]] = {
@@ -126,14 +128,20 @@ def load_providers(
     """
     rows: dict[str, dict[str, Any]] = tomllib.loads(files(__package__).joinpath("providers.toml").read_text("utf-8"))
     for name, table in (overlay or {}).items():
-        rows[name.lower()] = {**rows.get(name.lower(), {}), **table}
+        row = rows.get(name.lower(), {})
+        rows[name.lower()] = {**_respoken(row, table.get("dialect")), **table}
     return {name: _provider(name, row, environ) for name, row in rows.items()}
 
 
+def _respoken(row: Mapping[str, Any], dialect: str | None) -> dict[str, Any]:
+    """A row in another dialect: what belongs to its own means nothing there."""
+    if not dialect or dialect == row.get("dialect"):
+        return dict(row)
+    return {**{key: value for key, value in row.items() if key not in _OF_THE_DIALECT}, "dialect": dialect}
+
+
 def _provider(name: str, row: Mapping[str, Any], environ: Mapping[str, str]) -> Provider:
-    variable = f"{name.upper().replace('-', '_')}_DIALECT"
-    if (dialect := environ.get(variable, "").strip()) and dialect != row.get("dialect"):
-        row = {**row, "dialect": dialect, "quirks": {}}  # those of the other dialect mean nothing in this
+    row = _respoken(row, environ.get(f"{name.upper().replace('-', '_')}_DIALECT", "").strip())
     try:
         provider = msgspec.convert({**_filled(row, environ), "name": name}, Provider)
         if check := _QUIRKS.get(provider.dialect):
