@@ -131,6 +131,7 @@ async def test_when_the_client_goes_in_a_silence_the_reply_is_closed_at_once() -
     await line.client.until(lambda client: client.body.count(PING) > 2)
     line.client.disconnect()
     await line.gone()
+    assert not line.client.whole
 
 
 async def test_a_client_that_went_before_it_was_asked_gets_nothing() -> None:

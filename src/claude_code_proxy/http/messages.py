@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from claude_code_proxy.gateway import Exchange, preparations, serve
@@ -14,6 +15,8 @@ from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.head import decode_head
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from claude_code_proxy.http.asgi import Receive, Scope, Send
     from claude_code_proxy.settings import Settings
     from claude_code_proxy.upstream import Pool
@@ -45,7 +48,7 @@ class Messages:
         )
         chunks = serve(exchange, settings, self._pool, self._prepared)
         if not head.stream:
-            await while_connected(receive, self._whole(send, exchange, record))
+            await while_connected(receive, self._whole(send, chunks, exchange, record))
             return
         stream = EventStream(
             chunks,
@@ -57,10 +60,10 @@ class Messages:
         await stream(receive, send)
         record.status = stream.status
 
-    async def _whole(self, send: Send, exchange: Exchange, record: Record) -> None:
+    async def _whole(self, send: Send, chunks: AsyncGenerator[bytes], exchange: Exchange, record: Record) -> None:
         try:
-            chunks = serve(exchange, self._settings, self._pool, self._prepared)
-            body = b"".join([data async for data in chunks])
+            async with contextlib.aclosing(chunks):
+                body = b"".join([data async for data in chunks])
         except ApiError as cause:
             record.status = cause.failed.status
             await send_failure(send, cause.failed, record.request_id, exchange.headers)
