@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls import body, sent
+from claude_code_proxy.dialects.effort import LEVELS, clipped
 from claude_code_proxy.dialects.openai_chat import DIALECT
-from claude_code_proxy.dialects.openai_chat.effort import LEVELS, clipped
 
 OPENAI = {"effort": "reasoning_effort", "max_tokens": "max_completion_tokens"}
 OPENROUTER = {"effort": "reasoning"}

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls import body, sent
+from claude_code_proxy.dialects.effort import LEVELS
 from claude_code_proxy.dialects.models import ModelRule, rule_of
 from claude_code_proxy.dialects.openai_chat import DIALECT
-from claude_code_proxy.dialects.openai_chat.effort import LEVELS
 
 # The efforts that each takes; what is sent must be among them.
 MATRIX: list[tuple[str, str]] = [

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from calls import HI, JSON, body, call, outgoing, sent
 from chunks import CALLS, part, piece, sse
 from claude_code_proxy.dialects.base import Answer, Outgoing
+from claude_code_proxy.dialects.names import client_id, upstream_id, upstream_name
 from claude_code_proxy.dialects.openai_chat import DIALECT
-from claude_code_proxy.dialects.openai_chat.names import client_id, upstream_id, upstream_name
 from claude_code_proxy.wire.watch import Watch
 from grammar import read
 

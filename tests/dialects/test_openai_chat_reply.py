@@ -7,8 +7,8 @@ import pytest
 
 from calls import JSON, replied
 from chunks import CALLS, COUNTS, NO_CHOICES, STOP, TEXT, chunk, client_gets, part, piece, sse
+from claude_code_proxy.dialects.names import upstream_id
 from claude_code_proxy.dialects.openai_chat import DIALECT
-from claude_code_proxy.dialects.openai_chat.names import upstream_id
 from claude_code_proxy.wire.events import Usage
 from claude_code_proxy.wire.failure import failed
 from claude_code_proxy.wire.signature import Minted

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+import msgspec
+import orjson
 from msgspec import Struct, field
 
 from claude_code_proxy.wire.collect import Collector
@@ -53,6 +55,14 @@ class Outgoing(Struct, frozen=True):
     body: bytes
     headers: Headers = ()
     tools: Mapping[str, Tool] = {}
+
+
+def json_body(body: Mapping[str, Any]) -> bytes:
+    """A body as JSON, with whole numbers of any size."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # whole numbers over 64 bits, which it does not write
+        return msgspec.json.encode(body)
 
 
 class Local(Struct, frozen=True):

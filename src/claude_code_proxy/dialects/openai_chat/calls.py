@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from claude_code_proxy.dialects.openai_chat.names import client_id
+from claude_code_proxy.dialects.names import client_id
 from claude_code_proxy.wire.events import ToolArgs, ToolCall
 from claude_code_proxy.wire.json_text import fields, paired
 

@@ -10,42 +10,34 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
+from claude_code_proxy.dialects.conversation import (
+    NO_RESULT,
+    SERVER_BLOCKS,
+    as_text,
+    blocks_in,
+    blocks_of,
+    result_text,
+    system_text,
+    text_in,
+)
 from claude_code_proxy.dialects.documents import pdf_text
-from claude_code_proxy.dialects.openai_chat.names import upstream_id, upstream_name
+from claude_code_proxy.dialects.names import upstream_id, upstream_name
 from claude_code_proxy.wire import signature
 from claude_code_proxy.wire.json_text import fields, items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from claude_code_proxy.dialects.openai_chat.quirks import Quirks
     from claude_code_proxy.wire.messages import Content, Message
 
 Part: TypeAlias = dict[str, Any]
 
-ATTRIBUTION: Final = "x-anthropic-billing-header:"
-"""Claude Code's first system block. It is for Anthropic's accounting and differs between sessions."""
-
-_SERVER_BLOCKS: Final = frozenset({"server_tool_use", "web_search_tool_result", "web_fetch_tool_result"})
-"""What Anthropic's servers did in a turn of Claude's. Another model is told of it in text."""
-
-_NO_RESULT: Final = "[The tool call was interrupted: there is no result.]"
-_NO_OUTPUT: Final = "(no output)"
 _CONTINUE: Final = "Continue."
-
-
-def system_text(system: str | list[Content] | None) -> str:
-    """The system prompt as one text, without the attribution block."""
-    if not system:
-        return ""
-    if isinstance(system, str):
-        return system
-    texts = (block["text"] for block in system if block.get("type") == "text")
-    return "\n\n".join(text for text in texts if text.strip() and not text.startswith(ATTRIBUTION))
 
 
 def chat_messages(system: str, conversation: Sequence[Message], model: str, quirks: Quirks) -> list[dict[str, Any]]:
@@ -62,18 +54,11 @@ def chat_messages(system: str, conversation: Sequence[Message], model: str, quir
         else:
             out += _answers(turns, calls, quirks)
             calls = []
-    out += [_tool_message(call.sent, _NO_RESULT) for call in calls]
+    out += [_tool_message(call.sent, NO_RESULT) for call in calls]
     silent = all(message["role"] == "system" for message in out)
     if silent or out[-1]["role"] == "assistant":  # many servers refuse to be asked nothing
         out.append({"role": "user", "content": _CONTINUE})
     return out
-
-
-def blocks_of(content: object) -> Iterable[Content]:
-    """Content as blocks, whichever of its two forms it has; what is neither has none."""
-    if isinstance(content, str):
-        return ({"type": "text", "text": content},)
-    return cast("list[Content]", [block for block in items(content) if isinstance(block, dict)])
 
 
 # -- what the model said
@@ -96,7 +81,7 @@ def _assistant(
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
     wanted: list[_Wanted] = []
-    for block in _blocks(turns):
+    for block in blocks_in(turns):
         kind = block.get("type")
         if kind == "text" and block["text"]:
             texts.append(block["text"])
@@ -108,8 +93,8 @@ def _assistant(
             arguments = msgspec.json.encode(block.get("input") or {}).decode()
             function = {"name": upstream_name(block["name"]), "arguments": arguments}
             calls.append({"id": wanted[-1].sent, "type": "function", "function": function})
-        elif kind in _SERVER_BLOCKS:
-            texts.append(_as_text(block))
+        elif kind in SERVER_BLOCKS:
+            texts.append(as_text(block))
     message: dict[str, Any] = {"role": "assistant", "content": "\n".join(texts) or None}
     if calls:
         message["tool_calls"] = calls
@@ -122,7 +107,7 @@ def _reasoning(turns: Sequence[Message], model: str, quirks: Quirks, *, called: 
         return {}
     own = [
         (block["thinking"], minted.state)
-        for block in _blocks(turns)
+        for block in blocks_in(turns)
         if block.get("type") == "thinking"
         and (minted := signature.read(block.get("signature")))
         and (minted.dialect, minted.model) == ("openai_chat", model)
@@ -139,14 +124,14 @@ def _reasoning(turns: Sequence[Message], model: str, quirks: Quirks, *, called: 
 def _answers(turns: Sequence[Message], calls: Sequence[_Wanted], quirks: Quirks) -> Iterator[dict[str, Any]]:
     """A run of user and system messages: first a result for every call, in the calls' order, then the rest."""
     results: dict[str, list[Content]] = {call.ident: [] for call in calls}
-    for block in _blocks(turns):
+    for block in blocks_in(turns):
         if block.get("type") == "tool_result" and block["tool_use_id"] in results:
             results[block["tool_use_id"]].append(block)
     later: list[Part] = []
     for call in calls:
         mine = results[call.ident]
         result = mine.pop(0) if len(mine) > 1 else mine[0] if mine else None
-        yield _tool_message(call.sent, _NO_RESULT if result is None else _result_text(result))
+        yield _tool_message(call.sent, NO_RESULT if result is None else result_text(result))
         later += _result_media(result, quirks) if result else ()
     parts = later
     for message in turns:
@@ -180,53 +165,24 @@ def _user(parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
 def _user_parts(block: Content, quirks: Quirks) -> list[Part]:
     match block.get("type"):
         case "text":
-            return [_text_part(text)] if (text := _text(block)) else []
+            return [_text_part(text)] if (text := text_in(block)) else []
         case "image":
             return [_image(block)]
         case "document":
             return _document(block, quirks)
         case "tool_result":  # its call is not in the conversation any more
-            return [_text_part(_result_text(block)), *_result_media(block, quirks)]
+            return [_text_part(result_text(block)), *_result_media(block, quirks)]
         case _:
-            return [_text_part(_as_text(block))]
+            return [_text_part(as_text(block))]
 
 
 def _tool_message(ident: str, text: str) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": ident, "content": text}
 
 
-def _result_text(block: Content) -> str:
-    """The text of a tool result. Its images and documents follow in a user message, and are announced here."""
-    texts = [_as_text(inner) for inner in blocks_of(block.get("content"))]
-    text = "\n".join(text for text in texts if text) or _NO_OUTPUT
-    return f"Error: {text}" if block.get("is_error") else text
-
-
 def _result_media(block: Content, quirks: Quirks) -> list[Part]:
     media = [inner for inner in blocks_of(block.get("content")) if inner.get("type") in {"image", "document"}]
     return [part for inner in media for part in _user_parts(inner, quirks)]
-
-
-def _text(block: Content) -> str:
-    text = block.get("text")
-    return text if isinstance(text, str) else ""
-
-
-def _as_text(block: Content) -> str:
-    """A block as text, for where nothing but text may stand."""
-    match block.get("type"):
-        case "text":
-            return _text(block)
-        case "image":
-            return "[The image follows.]"
-        case "document":
-            return "[The document follows.]"
-        case "tool_reference":
-            return f"Loaded tool: {block['tool_name']}"
-        case "search_result":
-            return f"{block.get('title', '')} ({block.get('source', '')})\n{_result_text(block)}"
-        case _:
-            return msgspec.json.encode(block).decode()
 
 
 def _image(block: Content) -> Part:
@@ -268,9 +224,3 @@ def _text_part(text: str) -> Part:
 
 def _url_part(url: str) -> Part:
     return {"type": "image_url", "image_url": {"url": url}}
-
-
-def _blocks(turns: Sequence[Message]) -> Iterator[Content]:
-    for message in turns:
-        if message["role"] != "system":
-            yield from blocks_of(message["content"])

@@ -5,31 +5,28 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-import orjson
-
-from claude_code_proxy.dialects.base import Local, Outgoing
+from claude_code_proxy.dialects import search
+from claude_code_proxy.dialects.base import Local, Outgoing, json_body
+from claude_code_proxy.dialects.conversation import offered, system_text
 from claude_code_proxy.dialects.models import rule_of
-from claude_code_proxy.dialects.openai_chat import search, shim
+from claude_code_proxy.dialects.names import upstream_name
+from claude_code_proxy.dialects.openai_chat import shim
 from claude_code_proxy.dialects.openai_chat.effort import effort_fields
-from claude_code_proxy.dialects.openai_chat.messages import blocks_of, chat_messages, system_text
-from claude_code_proxy.dialects.openai_chat.names import upstream_name
+from claude_code_proxy.dialects.openai_chat.messages import chat_messages
 from claude_code_proxy.dialects.openai_chat.quirks import MAX_STOPS, quirks_of
 from claude_code_proxy.wire.check import checked
 from claude_code_proxy.wire.events import Stop
 from claude_code_proxy.wire.head import body_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
     from claude_code_proxy.dialects.base import Call
     from claude_code_proxy.dialects.models import ModelRule
     from claude_code_proxy.dialects.openai_chat.quirks import Quirks
-    from claude_code_proxy.wire.messages import Message, Request, Tool
+    from claude_code_proxy.wire.messages import Request, Tool
 
 _CHOICES: Final[dict[str, str]] = {"auto": "auto", "any": "required", "none": "none"}
-_PLACEHOLDER: Final = "DeferredToolPlaceholder"
-"""A tool that Claude Code lists so that a request with deferred tools only is not one without tools."""
 
 
 def request(call: Call) -> Outgoing | Local:
@@ -41,14 +38,7 @@ def request(call: Call) -> Outgoing | Local:
         return Local(search.unavailable(asked, call.seed))
     tools = {upstream_name(tool["name"]): tool for tool in offered(asked)}
     body = chat_request(asked, tools, call, quirks_of(call.quirks))
-    return Outgoing(f"{call.base_url}/chat/completions", _json(body), tools=tools)
-
-
-def _json(body: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(body)
-    except TypeError:  # whole numbers over 64 bits, which it does not write
-        return msgspec.json.encode(body)
+    return Outgoing(f"{call.base_url}/chat/completions", json_body(body), tools=tools)
 
 
 def chat_request(request: Request, tools: Mapping[str, Tool], call: Call, quirks: Quirks) -> dict[str, Any]:
@@ -122,28 +112,6 @@ def _tool_fields(request: Request, tools: Mapping[str, Tool], rule: ModelRule) -
     if choice.get("disable_parallel_tool_use"):
         body["parallel_tool_calls"] = False
     return body
-
-
-def offered(request: Request) -> list[Tool]:
-    """The tools to send: those of the client, and of its deferred ones those that were loaded.
-
-    A deferred tool is loaded once a tool result refers to it. Loaded ones come last, in the order of their
-    loading: so the list only ever grows at its end, and the prompt's prefix stays what it was. Tools that
-    Anthropic's servers would run (those with a type of their own) have no counterpart.
-    """
-    mine = [tool for tool in request.get("tools") or () if tool.get("type", "custom") == "custom"]
-    at_once = [tool for tool in mine if not tool.get("defer_loading") and tool["name"] != _PLACEHOLDER]
-    deferred = {tool["name"]: tool for tool in mine if tool.get("defer_loading")}
-    loaded = dict.fromkeys(name for name in _references(request["messages"]) if name in deferred) if deferred else {}
-    return [*at_once, *(deferred[name] for name in loaded)]
-
-
-def _references(messages: Sequence[Message]) -> Iterator[str]:
-    for message in messages:
-        for block in blocks_of(message["content"]):
-            if block.get("type") == "tool_result":
-                inner = blocks_of(block.get("content"))
-                yield from (one["tool_name"] for one in inner if one.get("type") == "tool_reference")
 
 
 def _function(name: str, tool: Tool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from claude_code_proxy.dialects.openai_chat.names import upstream_name
+from claude_code_proxy.dialects.names import upstream_name
 from claude_code_proxy.wire.events import Stop, Text, ToolArgs, ToolCall
 from claude_code_proxy.wire.json_text import fields
 

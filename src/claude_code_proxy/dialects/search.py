@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from claude_code_proxy.dialects.openai_chat.messages import blocks_of
+from claude_code_proxy.dialects.conversation import blocks_of
 from claude_code_proxy.wire.events import Block, Stop, Text
 
 if TYPE_CHECKING:

@@ -1,0 +1,102 @@
+"""What every translation makes of a conversation in Anthropic's shape, whatever the wire format it goes into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, cast
+
+import msgspec
+
+from claude_code_proxy.wire.json_text import items
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from claude_code_proxy.wire.messages import Content, Message, Request, Tool
+
+ATTRIBUTION: Final = "x-anthropic-billing-header:"
+"""Claude Code's first system block. It is for Anthropic's accounting and differs between sessions."""
+
+SERVER_BLOCKS: Final = frozenset({"server_tool_use", "web_search_tool_result", "web_fetch_tool_result"})
+"""What Anthropic's servers did in a turn of Claude's. Another model is told of it in text."""
+
+NO_RESULT: Final = "[The tool call was interrupted: there is no result.]"
+NO_OUTPUT: Final = "(no output)"
+
+_PLACEHOLDER: Final = "DeferredToolPlaceholder"
+"""A tool that Claude Code lists so that a request with deferred tools only is not one without tools."""
+
+
+def system_text(system: str | list[Content] | None) -> str:
+    """The system prompt as one text, without the attribution block."""
+    if not system:
+        return ""
+    if isinstance(system, str):
+        return system
+    texts = (block["text"] for block in system if block.get("type") == "text")
+    return "\n\n".join(text for text in texts if text.strip() and not text.startswith(ATTRIBUTION))
+
+
+def blocks_of(content: object) -> Iterable[Content]:
+    """Content as blocks, whichever of its two forms it has; what is neither has none."""
+    if isinstance(content, str):
+        return ({"type": "text", "text": content},)
+    return cast("list[Content]", [block for block in items(content) if isinstance(block, dict)])
+
+
+def blocks_in(turns: Sequence[Message]) -> Iterator[Content]:
+    """The blocks of these turns, without those of system messages among them."""
+    for message in turns:
+        if message["role"] != "system":
+            yield from blocks_of(message["content"])
+
+
+def result_text(block: Content) -> str:
+    """The text of a tool result. Its images and documents follow in a user message, and are announced here."""
+    texts = [as_text(inner) for inner in blocks_of(block.get("content"))]
+    text = "\n".join(text for text in texts if text) or NO_OUTPUT
+    return f"Error: {text}" if block.get("is_error") else text
+
+
+def text_in(block: Content) -> str:
+    """The text of a text block; nothing where it has none."""
+    text = block.get("text")
+    return text if isinstance(text, str) else ""
+
+
+def as_text(block: Content) -> str:
+    """A block as text, for where nothing but text may stand."""
+    match block.get("type"):
+        case "text":
+            return text_in(block)
+        case "image":
+            return "[The image follows.]"
+        case "document":
+            return "[The document follows.]"
+        case "tool_reference":
+            return f"Loaded tool: {block['tool_name']}"
+        case "search_result":
+            return f"{block.get('title', '')} ({block.get('source', '')})\n{result_text(block)}"
+        case _:
+            return msgspec.json.encode(block).decode()
+
+
+def offered(request: Request) -> list[Tool]:
+    """The tools to send: those of the client, and of its deferred ones those that were loaded.
+
+    A deferred tool is loaded once a tool result refers to it. Loaded ones come last, in the order of their
+    loading: so the list only ever grows at its end, and the prompt's prefix stays what it was. Tools that
+    Anthropic's servers would run (those with a type of their own) have no counterpart.
+    """
+    mine = [tool for tool in request.get("tools") or () if tool.get("type", "custom") == "custom"]
+    at_once = [tool for tool in mine if not tool.get("defer_loading") and tool["name"] != _PLACEHOLDER]
+    deferred = {tool["name"]: tool for tool in mine if tool.get("defer_loading")}
+    loaded = dict.fromkeys(name for name in _references(request["messages"]) if name in deferred) if deferred else {}
+    return [*at_once, *(deferred[name] for name in loaded)]
+
+
+def _references(messages: Sequence[Message]) -> Iterator[str]:
+    for message in messages:
+        for block in blocks_of(message["content"]):
+            if block.get("type") == "tool_result":
+                inner = blocks_of(block.get("content"))
+                yield from (one["tool_name"] for one in inner if one.get("type") == "tool_reference")
