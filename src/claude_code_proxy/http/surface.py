@@ -41,7 +41,7 @@ def split(path: str) -> tuple[str, str] | None:
 
 def _pin(path: str) -> str:
     pinned = path.strip("/")
-    return "" if pinned == "v1" else pinned
+    return "" if pinned == "v1" else pinned.removesuffix("/v1").rstrip("/")
 
 
 class Surface:
