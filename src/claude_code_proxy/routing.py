@@ -72,11 +72,9 @@ def _named(model: str, settings: Settings) -> Target | None:
     """A model that names its provider itself."""
     if explicit := _explicit(model, settings):
         return explicit
-    head, slash, rest = model.partition("/")
-    if slash and rest:
-        for provider in settings.providers.values():
-            if provider.prefix and provider.prefix == head.lower():
-                return Target(provider, rest, "the provider's prefix")
+    for provider in settings.providers.values():
+        if (bare := _without_prefix(model, provider)) != model:
+            return Target(provider, bare, "the provider's prefix")
     if vendor := _vendor(model, settings):
         return Target(vendor, model, "the vendor's prefix")
     return None
@@ -121,4 +119,10 @@ def _tier(model: str, settings: Settings) -> Target | None:
     named = _named(chosen, settings) if preferred.vendors_elsewhere else _explicit(chosen, settings)
     if named:
         return Target(named.provider, named.model, f"{rule}, and {named.rule}")
-    return Target(preferred, chosen, rule)
+    return Target(preferred, _without_prefix(chosen, preferred), rule)
+
+
+def _without_prefix(model: str, provider: Provider) -> str:
+    """The model's name at this provider: `name` where it is written `prefix/name`."""
+    head, slash, rest = model.partition("/")
+    return rest if slash and rest and provider.prefix and head.lower() == provider.prefix else model
