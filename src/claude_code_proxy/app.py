@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -12,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from claude_code_proxy.catalogue import Catalogue
 from claude_code_proxy.http.count_tokens import CountTokens
+from claude_code_proxy.http.guard import warn_if_open
 from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
@@ -36,6 +38,7 @@ def create_app(settings: Settings | None = None) -> Surface:
         except SettingsError as cause:
             raise SystemExit(f"claude-code-proxy: {cause}") from None
     log_to_stderr()
+    warn_if_open(settings, sys.argv)
     pool = Pool(settings)
     catalogue = Catalogue(settings, pool)
 

@@ -40,12 +40,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     big_model: str = "gpt-4.1"
     small_model: str = "gpt-4.1-mini"
     max_output_tokens: int = 0
+    proxy_api_key: str = ""
     ollama_num_ctx: int = 128_000
     max_body: int = 32 << 20
     connect_timeout: float = 10.0
     idle_timeout: float = 600.0
     ping_interval: float = 15.0
     commit_after: float = 60.0
+
+    def __repr__(self) -> str:
+        return f"Settings({self.preferred_provider!r}, {len(self.providers)} providers)"  # never the key
 
 
 class SettingsError(ValueError):
@@ -116,6 +120,7 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "BIG_MODEL": str,
     "SMALL_MODEL": str,
     "MAX_OUTPUT_TOKENS": _whole,
+    "PROXY_API_KEY": str,
     "OLLAMA_NUM_CTX": _whole,
     "CONNECT_TIMEOUT": _seconds,
     "IDLE_TIMEOUT": _seconds,

@@ -9,6 +9,7 @@ from claude_code_proxy.gateway import Exchange, preparations, serve
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.asgi import client_headers, merged, read_body, send_failure, send_whole
 from claude_code_proxy.http.edge import answered
+from claude_code_proxy.http.guard import admit
 from claude_code_proxy.http.stream import EventStream, while_connected
 from claude_code_proxy.routing import route
 from claude_code_proxy.wire.failure import ApiError
@@ -29,14 +30,14 @@ class Messages:
         self._settings, self._pool, self._prepared = settings, pool, preparations(pool)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
-        record = Record("messages")
+        record = Record(scope)
         await answered(self._answer(scope, receive, send, pinned, record), send, record)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
         settings = self._settings
         headers = client_headers(scope)
-        head = decode_head(await read_body(scope, receive, settings.max_body))
-        record.model = head.model
+        admit(headers, settings)
+        head = record.head = decode_head(await read_body(scope, receive, settings.max_body))
         target = route(pinned, head.model, settings)
         record.target = str(target)
         exchange = record.exchange = Exchange(

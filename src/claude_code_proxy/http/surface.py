@@ -57,7 +57,7 @@ class Surface:
             return
         pinned, endpoint = place
         if scope["method"] != (method := _METHODS[endpoint]):
-            await answered(_refuse(method), send, Record(scope["method"]))
+            await answered(_refuse(method), send, Record(scope))
             return
         await self._endpoints[endpoint](scope, receive, send, pinned)
 
