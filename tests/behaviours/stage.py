@@ -133,6 +133,11 @@ class Stage:
         return {name: getattr(self, name) for name in names}
 
     @property
+    def chats(self) -> dict[str, FakeChat]:
+        """Those that speak OpenAI's format."""
+        return {name: up for name, up in self.upstreams.items() if isinstance(up, FakeChat)}
+
+    @property
     def env(self) -> dict[str, str]:
         """The variables of the server of most tests."""
         return {
