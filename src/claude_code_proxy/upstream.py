@@ -32,6 +32,9 @@ _WHOLE_BODY = 16 << 20
 _USED_CONNECTIONS = 3
 """How many connections may turn out to be closed before a request is given up."""
 
+_STALE = 1.0
+"""Seconds within which it shows that a connection had been closed; one that breaks later was at work."""
+
 _LAST_COUNT = 2.0
 """Seconds to wait for what follows the reason why a reply ends: its count of tokens, the mark of its end."""
 
@@ -161,15 +164,16 @@ async def _sent(
 
     A server may close a connection at any time after its last answer, and llama.cpp does so after every stream
     although it promises otherwise; that shows when the next request is sent. A request that was sent on a new
-    connection is never repeated.
+    connection, or that an upstream may have been at work on, is never repeated.
     """
-    left = _USED_CONNECTIONS
+    left, clock = _USED_CONNECTIONS, asyncio.get_running_loop().time
     while True:
         used: list[bool] = []
+        began = clock()
         try:
             return await session.post(url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=used)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-            if not used or not left:
+            if not used or not left or clock() - began > _STALE:
                 raise
             left -= 1
 
