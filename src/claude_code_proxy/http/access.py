@@ -35,7 +35,7 @@ class Record:
             "%s %s → %s %d %.2fs %s%s",
             self.path,
             _printable(self.model),
-            _printable(self.target),
+            _printable(str(self.exchange.target) if self.exchange else self.target),
             self.status,
             seconds,
             self._outcome(),
