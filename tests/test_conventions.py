@@ -42,6 +42,7 @@ LAYERS: dict[str, set[str]] = {
         "upstream",
         "catalogue",
         "gateway",
+        "ollama",
         "http",
     },
     "app": {"wire", "settings", "reload", "upstream", "catalogue", "gateway", "ollama", "http"},
