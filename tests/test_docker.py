@@ -309,7 +309,7 @@ def test_the_image_reads_a_mounted_config_and_no_env_file_of_its_own(image: Path
     mounted.mkdir()
     (mounted / "config.toml").write_text(table, "utf-8")
     env = {**_environment(image, 4000), "XDG_CONFIG_HOME": str(tmp_path)}
-    command = [image / ".venv" / "bin" / "claude-code-proxy", "route", "mine:model"]
+    command = [str(image / ".venv" / "bin" / "claude-code-proxy"), "route", "mine:model"]
     done = subprocess.run(command, cwd=image, env=env, capture_output=True, text=True, check=False)
     assert done.stdout == "mine:model\n", done.stderr
     assert _everything(image) & {".env", "src"} == set()

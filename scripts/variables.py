@@ -1,0 +1,174 @@
+"""Every variable that the proxy reads: where it belongs, its default, and what docs/*.toml say it means."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from claude_code_proxy import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+DOCS = Path(__file__).parents[1] / "docs"
+_NAME = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
+
+
+class UndocumentedError(Exception):
+    """A variable or a provider that docs/*.toml say nothing of, or say it twice; the message says where to add it."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable. `default` and `example` are texts as they stand in a .env file; empty = none."""
+
+    name: str
+    meaning: str
+    default: str = ""
+    example: str = ""
+    env_file: bool = True
+    read_by: str = ""
+
+    @property
+    def line(self) -> str:
+        """Its line in a .env file."""
+        value = self.default or self.example
+        return f"{self.name}={value}" if re.fullmatch(r"[\d.]+|true|false", value) else f'{self.name}="{value}"'
+
+
+@dataclass(frozen=True)
+class Group:
+    """Variables that belong together: `name` is that of a provider, or empty."""
+
+    title: str
+    variables: tuple[Variable, ...]
+    name: str = ""
+    set: bool = False
+
+
+def read(name: str) -> dict[str, Any]:
+    """A table of docs/."""
+    return tomllib.loads((DOCS / name).read_text("utf-8"))
+
+
+def provider_rows() -> dict[str, dict[str, Any]]:
+    """providers.toml as it is written, with the names of the variables in it."""
+    return tomllib.loads(files("claude_code_proxy").joinpath("providers.toml").read_text("utf-8"))
+
+
+def provider_notes() -> dict[str, dict[str, Any]]:
+    """What docs/providers.toml says of each provider. Raises `UndocumentedError` unless it names each and no other."""
+    notes, rows = read("providers.toml"), provider_rows()
+    if missing := [name for name in rows if not notes.get(name, {}).keys() >= {"title", "about", "model"}]:
+        tables = ", ".join(f"[{name}]" for name in missing)
+        raise UndocumentedError(f"docs/providers.toml needs {tables} with title, about and model.")
+    if gone := notes.keys() - rows.keys():
+        raise UndocumentedError(f"docs/providers.toml describes no provider: {', '.join(sorted(gone))}.")
+    return notes
+
+
+def groups() -> list[Group]:
+    """All variables: the general ones, then provider by provider. One that two providers share stands with both.
+
+    Raises `UndocumentedError` for those that nobody described.
+    """
+    general = [
+        Group(
+            table["title"],
+            tuple(_described(name, said, _general_default(name)) for name, said in table["variables"].items()),
+            set=table.get("set", False),
+        )
+        for table in read("settings.toml")["group"]
+    ]
+    notes = provider_notes()
+    found = [*general, *(_of_provider(name, row, notes[name]) for name, row in provider_rows().items())]
+    _check([variable for group in found for variable in group.variables])
+    return found
+
+
+def once(found: Iterable[Group]) -> Iterator[Group]:
+    """The same groups with each variable in the first of its groups only."""
+    seen: set[str] = set()
+    for group in found:
+        yield replace(group, variables=tuple(one for one in group.variables if one.name not in seen))
+        seen |= {one.name for one in group.variables}
+
+
+def _of_provider(name: str, row: Mapping[str, Any], note: Mapping[str, Any]) -> Group:
+    """A provider's key and address, which need no description, and its own variables."""
+    described = dict(note.get("variables", {}))
+    made: dict[str, Variable] = {}
+    if key := row.get("api_key_env", ""):
+        said = described.pop(key, "its key, if it wants one" if row.get("key_optional") else "its key")
+        made[key] = _described(key, said, "", note.get("key_form", ""))
+    if address := row.get("base_url_env", ""):
+        made[address] = _described(address, described.pop(address, "its address"), row.get("base_url", ""))
+    defaults = dict(_defaults(row))
+    made |= {one: _described(one, said, _shown(defaults.get(one))) for one, said in described.items()}
+    for one in made.keys() & settings.VARIABLES.keys():
+        made[one] = _described(one, described[one], _general_default(one))
+    return Group(note["title"], tuple(made.values()), name)
+
+
+def _described(name: str, said: str | Mapping[str, Any], default: str, example: str = "") -> Variable:
+    table = {"meaning": said} if isinstance(said, str) else dict(said)
+    return Variable(name, **{"default": default, "example": example, **table})
+
+
+def _general_default(name: str) -> str:
+    """The default of the settings' field of this name, in lower case."""
+    fields, defaults = settings.Settings.__struct_fields__, settings.Settings.__struct_defaults__
+    return _shown(dict(zip(reversed(fields), reversed(defaults), strict=False)).get(name.lower()))
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _defaults(value: Any) -> Iterator[tuple[str, Any]]:
+    """The variables that stand for values of a row, `{ env = "NAME", default = … }`, with their defaults."""
+    if isinstance(value, dict):
+        if isinstance(value.get("env"), str):
+            yield value["env"], value.get("default")
+        for one in value.values():
+            yield from _defaults(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _defaults(one)
+
+
+def _fields(row: Mapping[str, Any]) -> Iterator[str]:
+    """The variables that a row's fields name, such as `api_key_env`."""
+    for field, value in row.items():
+        if field.endswith("_env") and isinstance(value, str):
+            yield value
+
+
+def known() -> set[str]:
+    """Every variable that the settings and the providers' tables name."""
+    constants = {value for value in vars(settings).values() if isinstance(value, str) and _NAME.fullmatch(value)}
+    rows = provider_rows().values()
+    of_rows = {name for row in rows for name in (*_fields(row), *(name for name, _ in _defaults(row)))}
+    return constants | of_rows | settings.VARIABLES.keys()
+
+
+def _check(described: Sequence[Variable]) -> None:
+    if missing := sorted(known() - {one.name for one in described}):
+        raise UndocumentedError(
+            f"Nothing says what these variables mean: {', '.join(missing)}. Add them to a [group.variables] of "
+            "docs/settings.toml, or to [PROVIDER.variables] of docs/providers.toml if they are of one provider only."
+        )
+    if twice := sorted({one.name for one in described for other in described if _differ(one, other)}):
+        raise UndocumentedError(f"docs/settings.toml and docs/providers.toml describe in two ways: {', '.join(twice)}.")
+
+
+def _differ(one: Variable, other: Variable) -> bool:
+    return one.name == other.name and one.meaning != other.meaning
