@@ -18,7 +18,8 @@ RUN uv sync --locked --no-dev --no-editable
 # Without uv, the sources and whatever else the build needed.
 FROM base
 COPY --from=build /app/.venv .venv
-COPY server.py ./
+# Readable for the user below, however private the checkout is.
+COPY --chmod=644 server.py ./
 # uvicorn reads UVICORN_*. A stream that runs when the container is told to stop has 25 seconds to end.
 # The user's own folder is /config/claude-code-proxy: mount it to use a config.toml.
 # Servers beside Docker are not on the container's localhost.

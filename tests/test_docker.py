@@ -62,10 +62,10 @@ def the(stage: list[Instruction], wanted: str) -> str:
     return rest
 
 
-def copied(stage: list[Instruction]) -> list[tuple[list[str], str]]:
-    """What a stage copies from the build's context, and where to."""
+def copied(stage: list[Instruction]) -> list[str]:
+    """What a stage copies from the build's context. Everything goes to /app itself, under its own name."""
     copies = [shlex.split(rest) for name, rest in stage if name == "COPY" and "--from=" not in rest]
-    return [(words[:-1], words[-1]) for words in copies]
+    return [path for words in copies for path in words[:-1] if not path.startswith("--")]
 
 
 def sent(path: str) -> bool:
@@ -139,11 +139,14 @@ def test_the_image_runs_as_nobody_special_and_says_how_it_is() -> None:
 
 def test_nothing_of_the_build_reaches_the_image_but_what_is_installed() -> None:
     assert FINAL[0] == ("FROM", "base")
-    assert [rest for name, rest in FINAL if name == "COPY"] == ["--from=build /app/.venv .venv", "server.py ./"]
+    assert [rest for name, rest in FINAL if name == "COPY"] == [
+        "--from=build /app/.venv .venv",
+        "--chmod=644 server.py ./",
+    ]
     assert "RUN" not in dict(FINAL)
 
 
-@pytest.mark.parametrize("path", [path for stage in (BUILD, FINAL) for paths, _ in copied(stage) for path in paths])
+@pytest.mark.parametrize("path", [*copied(BUILD), *copied(FINAL)])
 def test_what_is_copied_is_there_and_is_sent(path: str) -> None:
     assert (ROOT / path).exists()
     assert sent(path)
@@ -199,13 +202,10 @@ def _replay(stage: list[Instruction], folder: Path) -> None:
     python = {"UV_PYTHON": os.path.realpath(sys.executable)}
     for name, rest in stage:
         if name == "COPY" and "--from=" not in rest:
-            *paths, target = shlex.split(rest)
-            for path in paths:
-                ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-                if (ROOT / path).is_dir():
-                    shutil.copytree(ROOT / path, folder / target, ignore=ignored)
-                else:
-                    shutil.copy(ROOT / path, folder / target)
+            *words, target = shlex.split(rest)
+            for path in (word for word in words if not word.startswith("--")):
+                assert target in {"./", path}
+                _copy(path, folder, 0o644 if "--chmod=644" in words else 0o600)
         elif name == "RUN" and not rest.startswith("pip install"):
             command = shlex.split(rest)
             assert command[0] == "uv"
@@ -218,6 +218,17 @@ def _replay(stage: list[Instruction], folder: Path) -> None:
                 check=False,
             )
             assert done.returncode == 0, done.stderr
+
+
+def _copy(path: str, folder: Path, mode: int) -> None:
+    """Copy a file, or a folder of them, as from a checkout that only its owner may read unless `mode` says better."""
+    inside = (ROOT / path).rglob("*") if (ROOT / path).is_dir() else [ROOT / path]
+    for source in inside:
+        name = source.relative_to(ROOT)
+        if source.is_file() and sent(name.as_posix()):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / name)
+            (folder / name).chmod(mode)
 
 
 @pytest.fixture(scope="module")
@@ -240,6 +251,15 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield app
     for folder in folders:
         folder.chmod(0o755)
+
+
+def test_whoever_runs_the_image_may_read_it(image: Path) -> None:
+    private = [path for path in image.rglob("*") if not path.is_symlink() and not path.stat().st_mode & 0o004]
+    assert private == []
+
+
+def test_nothing_is_left_to_compile_where_nothing_can_be_written(image: Path) -> None:
+    assert list(image.rglob("claude_code_proxy/__pycache__/app.*.pyc"))
 
 
 def _environment(app: Path, port: int) -> dict[str, str]:
