@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from variables import Group, UndocumentedError, Variable, groups, once, provider_notes
+from variables import Group, UndocumentedError, Variable, groups, once, provider_notes, provider_rows
 
 from claude_code_proxy.dialects.models import rules
 from claude_code_proxy.dialects.openai_chat.reply import STOP_REASONS
@@ -18,6 +18,8 @@ from claude_code_proxy.providers import load_providers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from claude_code_proxy.providers import Provider
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -49,21 +51,25 @@ def translation() -> str:
 
 
 def providers() -> str:
-    titles = {name: note["title"] for name, note in provider_notes().items()}
+    notes, written = provider_notes(), provider_rows()
     rows = [
         (
-            f"[{titles[row.name]}](providers/{row.name}.md)",
+            f"[{notes[row.name]['title']}](providers/{row.name}.md)",
             f"`{row.name}`" + "".join(f", `{alias}`" for alias in row.aliases),
             f"`{row.dialect}`",
-            row.base_url or "–",
+            written[row.name].get("base_url", "–"),
             f"`{row.base_url_env}`" if row.base_url_env else "–",
-            f"`{row.api_key_env}`" + (" (optional)" if row.key_optional else "") if row.api_key_env else "none needed",
+            notes[row.name].get("credentials") or _key_of(row),
             ", ".join(f"`{name}` = {value}" for name, value in row.quirks.items()) or "–",
         )
         for row in load_providers({}).values()
     ]
     head = ("provider", "name in URLs", "dialect", "address", "variable that moves it", "key", "quirks")
     return "\n".join([NOTE, "# Built-in providers\n", table(head, rows)])
+
+
+def _key_of(row: Provider) -> str:
+    return f"`{row.api_key_env}`" + (" (optional)" if row.key_optional else "") if row.api_key_env else "none needed"
 
 
 def provider(name: str, group: Group) -> str:

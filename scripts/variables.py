@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[1] / "docs"
 _NAME = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
+_PLACE = re.compile(r"\{([A-Z][A-Z0-9_]*(?:\|[A-Z][A-Z0-9_]*)*)\}")
+"""A variable within a text, or several of which the first that is set counts."""
 
 
 class UndocumentedError(Exception):
@@ -74,20 +76,35 @@ def provider_notes() -> dict[str, dict[str, Any]]:
 def groups() -> list[Group]:
     """All variables: the general ones, then provider by provider. One that two providers share stands with both.
 
-    Raises `UndocumentedError` for those that nobody described.
+    Raises `UndocumentedError` for those that nobody described, or that were described twice.
     """
+    tables, notes, rows = read("settings.toml")["group"], provider_notes(), provider_rows()
+    said = _sayings(
+        [*(table["variables"] for table in tables), *(note.get("variables", {}) for note in notes.values())]
+    )
     general = [
         Group(
             table["title"],
-            tuple(_described(name, said, _general_default(name)) for name, said in table["variables"].items()),
+            tuple(_described(name, said[name], _general_default(name)) for name in table["variables"]),
             set=table.get("set", False),
         )
-        for table in read("settings.toml")["group"]
+        for table in tables
     ]
-    notes = provider_notes()
-    found = [*general, *(_of_provider(name, row, notes[name]) for name, row in provider_rows().items())]
-    _check([variable for group in found for variable in group.variables])
+    found = [*general, *(_of_provider(name, row, notes[name], said) for name, row in rows.items())]
+    if missing := sorted(known() - {one.name for group in found for one in group.variables}):
+        raise UndocumentedError(
+            f"Nothing says what these variables mean: {', '.join(missing)}. Add them to a [group.variables] of "
+            "docs/settings.toml, or to [PROVIDER.variables] of docs/providers.toml if they are of one provider only."
+        )
     return found
+
+
+def _sayings(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is said of each variable, wherever it stands."""
+    names = [name for table in tables for name in table]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UndocumentedError(f"docs/settings.toml and docs/providers.toml describe twice: {', '.join(twice)}.")
+    return {name: said for table in tables for name, said in table.items()}
 
 
 def once(found: Iterable[Group]) -> Iterator[Group]:
@@ -98,20 +115,24 @@ def once(found: Iterable[Group]) -> Iterator[Group]:
         seen |= {one.name for one in group.variables}
 
 
-def _of_provider(name: str, row: Mapping[str, Any], note: Mapping[str, Any]) -> Group:
-    """A provider's key and address, which need no description, and its own variables."""
-    described = dict(note.get("variables", {}))
-    made: dict[str, Variable] = {}
-    if key := row.get("api_key_env", ""):
-        said = described.pop(key, "its key, if it wants one" if row.get("key_optional") else "its key")
-        made[key] = _described(key, said, "", note.get("key_form", ""))
-    if address := row.get("base_url_env", ""):
-        made[address] = _described(address, described.pop(address, "its address"), row.get("base_url", ""))
-    defaults = dict(_defaults(row))
-    made |= {one: _described(one, said, _shown(defaults.get(one))) for one, said in described.items()}
-    for one in made.keys() & settings.VARIABLES.keys():
-        made[one] = _described(one, described[one], _general_default(one))
-    return Group(note["title"], tuple(made.values()), name)
+def _of_provider(name: str, row: Mapping[str, Any], note: Mapping[str, Any], said: Mapping[str, Any]) -> Group:
+    """A provider's key and address, which need no description, and whatever else it names or its notes describe."""
+    key, address = row.get("api_key_env", ""), row.get("base_url_env", "")
+    plain = {key: "its key, if it wants one" if row.get("key_optional") else "its key", address: "its address"}
+    defaults = {**dict.fromkeys(note.get("variables", {}), ""), **dict(_named(row))}
+    first = [one for one in (key, address) if one]
+    names = dict.fromkeys([*first, *defaults])
+    variables = (
+        _described(
+            one,
+            said.get(one, plain.get(one)),
+            _general_default(one) or defaults.get(one, ""),
+            note.get("key_form", "") if one == key else "",
+        )
+        for one in names
+        if one in said or one in plain
+    )
+    return Group(note["title"], tuple(variables), name)
 
 
 def _described(name: str, said: str | Mapping[str, Any], default: str, example: str = "") -> Variable:
@@ -133,42 +154,34 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _defaults(value: Any) -> Iterator[tuple[str, Any]]:
-    """The variables that stand for values of a row, `{ env = "NAME", default = … }`, with their defaults."""
-    if isinstance(value, dict):
-        if isinstance(value.get("env"), str):
-            yield value["env"], value.get("default")
-        for one in value.values():
-            yield from _defaults(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _defaults(one)
+def _named(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The variables that a provider's table names, with their defaults.
 
-
-def _fields(row: Mapping[str, Any]) -> Iterator[str]:
-    """The variables that a row's fields name, such as `api_key_env`."""
+    They are in fields such as `api_key_env`, in values `{ env = "NAME", default = … }`, and in texts with `{NAME}`.
+    """
     for field, value in row.items():
         if field.endswith("_env") and isinstance(value, str):
-            yield value
+            base = row.get("base_url", "") if field == "base_url_env" else ""
+            yield value, "" if _PLACE.search(base) else base
+    yield from _nested(row)
+
+
+def _nested(value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        for names in _PLACE.findall(value):
+            yield from ((name, "") for name in names.split("|"))
+    elif isinstance(value, list):
+        for one in value:
+            yield from _nested(one)
+    elif isinstance(value, dict):
+        if isinstance(value.get("env"), str):
+            yield value["env"], _shown(value.get("default"))
+        for one in value.values():
+            yield from _nested(one)
 
 
 def known() -> set[str]:
     """Every variable that the settings and the providers' tables name."""
     constants = {value for value in vars(settings).values() if isinstance(value, str) and _NAME.fullmatch(value)}
-    rows = provider_rows().values()
-    of_rows = {name for row in rows for name in (*_fields(row), *(name for name, _ in _defaults(row)))}
+    of_rows = {name for row in provider_rows().values() for name, _ in _named(row)}
     return constants | of_rows | settings.VARIABLES.keys()
-
-
-def _check(described: Sequence[Variable]) -> None:
-    if missing := sorted(known() - {one.name for one in described}):
-        raise UndocumentedError(
-            f"Nothing says what these variables mean: {', '.join(missing)}. Add them to a [group.variables] of "
-            "docs/settings.toml, or to [PROVIDER.variables] of docs/providers.toml if they are of one provider only."
-        )
-    if twice := sorted({one.name for one in described for other in described if _differ(one, other)}):
-        raise UndocumentedError(f"docs/settings.toml and docs/providers.toml describe in two ways: {', '.join(twice)}.")
-
-
-def _differ(one: Variable, other: Variable) -> bool:
-    return one.name == other.name and one.meaning != other.meaning

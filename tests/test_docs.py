@@ -137,7 +137,11 @@ def test_a_variable_that_nobody_described_stops_the_generator(variables: Any, mo
 
 @pytest.mark.parametrize(
     ("table", "name"),
-    [({"region_env": "ANEW_REGION"}, "ANEW_REGION"), ({"body": {"x": [{"env": "ANEW_X", "default": 1}]}}, "ANEW_X")],
+    [
+        ({"region_env": "ANEW_REGION"}, "ANEW_REGION"),
+        ({"body": {"x": [{"env": "ANEW_X", "default": 1}]}}, "ANEW_X"),
+        ({"path_prefix": "/{ANEW_Y|ANEW_Z}/v1"}, "ANEW_Y, ANEW_Z"),
+    ],
 )
 def test_so_does_one_of_a_provider(
     variables: Any, monkeypatch: pytest.MonkeyPatch, table: dict[str, Any], name: str
