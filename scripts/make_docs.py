@@ -77,10 +77,9 @@ def provider(name: str, group: Group) -> str:
     parts = [NOTE, f"# {note['title']}\n", f"{note['about'].strip()}\n"]
     if "key" in note:
         parts.append(f"Keys: <{note['key']}>\n")
-    shown = [variable.line for variable in group.variables if variable.name in {row.api_key_env, row.base_url_env}]
-    needed = [line for line in shown if row.api_key_env in line and not row.key_optional] or shown[-1:]
+    setup = note.get("setup") or _setup(row, group)
     url = f"http://localhost:4000/{name}:{note['model']}"
-    parts += ["```dotenv", *needed, "```\n"] if needed else []
+    parts += ["```dotenv", setup.strip(), "```\n"] if setup else []
     parts += ["```bash", f"ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN=any claude", "```\n"]
     parts += ["## Settings\n", _settings_table([*group.variables, _dialect_of(name, row.dialect)])]
     named = ", ".join(f"`{one}`" for one in (row.name, *row.aliases))
@@ -88,6 +87,12 @@ def provider(name: str, group: Group) -> str:
         f"Name in URLs and models: {named}. What becomes of a request: [`{row.dialect}`](../translation.md).\n"
     )
     return "\n".join(parts)
+
+
+def _setup(row: Provider, group: Group) -> str:
+    """The line of a .env that a provider needs: its key, or else its address."""
+    wanted = row.api_key_env if row.api_key_env and not row.key_optional else row.base_url_env
+    return "".join(one.line for one in group.variables if one.name == wanted and not one.line.endswith('=""'))
 
 
 def _dialect_of(name: str, dialect: str) -> Variable:

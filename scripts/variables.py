@@ -39,7 +39,7 @@ class Variable:
     def line(self) -> str:
         """Its line in a .env file."""
         value = self.default or self.example
-        return f"{self.name}={value}" if re.fullmatch(r"[\d.]+|true|false", value) else f'{self.name}="{value}"'
+        return f"{self.name}={value}" if re.fullmatch(r"\d[\d.]*|true|false", value) else f'{self.name}="{value}"'
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ def _of_provider(name: str, row: Mapping[str, Any], note: Mapping[str, Any], sai
     """A provider's key and address, which need no description, and whatever else it names or its notes describe."""
     key, address = row.get("api_key_env", ""), row.get("base_url_env", "")
     plain = {key: "its key, if it wants one" if row.get("key_optional") else "its key", address: "its address"}
+    form = "" if row.get("key_optional") else "..."
     defaults = {**dict.fromkeys(note.get("variables", {}), ""), **dict(_named(row))}
     first = [one for one in (key, address) if one]
     names = dict.fromkeys([*first, *defaults])
@@ -127,7 +128,7 @@ def _of_provider(name: str, row: Mapping[str, Any], note: Mapping[str, Any], sai
             one,
             said.get(one, plain.get(one)),
             _general_default(one) or defaults.get(one, ""),
-            note.get("key_form", "") if one == key else "",
+            note.get("key_form", form) if one == key else "",
         )
         for one in names
         if one in said or one in plain
