@@ -283,6 +283,10 @@ class Catalogue:
         await self._hear([provider] if usable(provider) else [])
         return self._known(provider)
 
+    async def settled(self) -> None:
+        """Wait until no provider is being asked."""
+        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+
     async def close(self) -> None:
         """Stop asking."""
         asking = list(self._asking.values())

@@ -109,7 +109,9 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         if not self.api_key:
             if self.key_optional or not self.api_key_env:
                 return {}
-            message = f"The provider {self.name!r} has no key: set {self.api_key_env} and start the proxy again."
+            message = (
+                f"The provider {self.name!r} has no key: set {self.api_key_env} in the proxy's .env or environment."
+            )
             raise error("authentication_error", message, final=True)
         return {"authorization": f"Bearer {self.api_key}"} if self.auth == "bearer" else {self.auth: self.api_key}
 
@@ -131,6 +133,12 @@ def load_providers(
         row = rows.get(name.lower(), {})
         rows[name.lower()] = {**_respoken(row, table.get("dialect")), **table}
     return {name: _provider(name, row, environ) for name, row in rows.items()}
+
+
+def find_provider(providers: Mapping[str, Provider], name: str) -> Provider | None:
+    """The provider of this name or alias, in any case."""
+    name = name.lower()
+    return providers.get(name) or next((row for row in providers.values() if name in row.aliases), None)
 
 
 def _respoken(row: Mapping[str, Any], dialect: str | None) -> dict[str, Any]:

@@ -97,12 +97,16 @@ class Pool:
     """Connections to every upstream. Opened on first use, in the loop that uses it."""
 
     def __init__(self, settings: Settings) -> None:
+        self._session: aiohttp.ClientSession | None = None
+        self.use(settings)
+
+    def use(self, settings: Settings) -> None:
+        """Take the time limits of these settings for what is asked from now on."""
         self._timeout = aiohttp.ClientTimeout(
             total=None,
             sock_connect=settings.connect_timeout,
             sock_read=settings.idle_timeout,
         )
-        self._session: aiohttp.ClientSession | None = None
 
     @contextlib.asynccontextmanager
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> AsyncGenerator[Upstream]:
@@ -112,7 +116,7 @@ class Pool:
         """
         session = self._session = self._session or self._open()
         try:
-            response = await _sent(session, url, body, headers)
+            response = await _sent(session, url, body, headers, self._timeout)
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
             raise ApiError(_reason(cause, urlsplit(url).netloc)) from cause
         try:
@@ -131,7 +135,7 @@ class Pool:
         try:
             async with (
                 asyncio.timeout(within),
-                session.get(url, headers=headers, allow_redirects=False) as response,
+                session.get(url, headers=headers, allow_redirects=False, timeout=self._timeout) as response,
             ):
                 async for chunk in response.content.iter_any():
                     body += chunk
@@ -150,7 +154,6 @@ class Pool:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
             headers={"accept-encoding": "identity", "content-type": "application/json"},
             skip_auto_headers=("user-agent",),
             trace_configs=[_watched()],
@@ -158,7 +161,7 @@ class Pool:
 
 
 async def _sent(
-    session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]
+    session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str], limits: aiohttp.ClientTimeout
 ) -> aiohttp.ClientResponse:
     """Send a request; where a connection turns out to have been closed long since, on another.
 
@@ -171,7 +174,9 @@ async def _sent(
         used: list[bool] = []
         began = clock()
         try:
-            return await session.post(url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=used)
+            return await session.post(
+                url, data=body, headers=headers, allow_redirects=False, timeout=limits, trace_request_ctx=used
+            )
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
             if not used or not left or clock() - began > _STALE:
                 raise

@@ -43,7 +43,7 @@ class Record:
             "%s %s → %s %d %.2fs %s%s",
             _printable(self._place),
             _printable(self.head.model if self.head else self.model),
-            _printable(self.target),
+            _printable(str(self.exchange.target) if self.exchange else self.target),
             self.status,
             seconds,
             self._outcome(),

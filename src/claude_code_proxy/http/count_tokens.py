@@ -14,6 +14,7 @@ from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.asgi import client_headers, merged, read_body, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
+from claude_code_proxy.kinds import kind_of
 from claude_code_proxy.routing import route
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.head import decode_head
@@ -34,9 +35,11 @@ class CountTokens:
         await answered(self._answer(scope, receive, send, pinned, record), send, record)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
-        admit(client_headers(scope), self._settings)
+        headers = client_headers(scope)
+        admit(headers, self._settings)
         head = record.head = decode_head(await read_body(scope, receive, self._settings.max_body))
-        record.target = str(route(pinned, head.model, self._settings))
+        kind = "" if pinned else kind_of(head, headers, self._settings.tables.kinds)
+        record.target = str(route(pinned, head.model, self._settings, kind))
         body = orjson.dumps({"input_tokens": count(head)})
         record.status = 200
         await send_whole(send, 200, body, merged((), (), record.request_id))

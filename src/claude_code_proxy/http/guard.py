@@ -41,7 +41,7 @@ def warn_if_open(settings: Settings, argv: Sequence[str]) -> None:
     if host and not settings.proxy_api_key and not _is_here(host):
         _log.warning(
             "Listening on %s without PROXY_API_KEY: whoever can reach this machine can spend your providers' keys. "
-            "Set PROXY_API_KEY, or start with --host 127.0.0.1.",
+            "Set PROXY_API_KEY, unless it is published on this machine only.",
             host,
         )
 

@@ -50,6 +50,10 @@ class Surface:
     def __init__(self, endpoints: Mapping[str, Endpoint], pages: Starlette) -> None:
         self._endpoints, self._pages = endpoints, pages
 
+    def use(self, endpoints: Mapping[str, Endpoint]) -> None:
+        """Let these serve from now on; what the others have begun they end."""
+        self._endpoints = endpoints
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         place = split(scope["path"]) if scope["type"] == "http" and scope["method"] != "HEAD" else None
         if place is None:
