@@ -11,7 +11,7 @@ import pytest_asyncio
 from e2e.proxy import serving
 from upstreams import FakeChat, FakeMessages
 
-from .stage import FakeGemini, FakeNvidia, Stage
+from .stage import FakeGemini, FakeNvidia, Stage, hang_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -32,6 +32,7 @@ async def _stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stag
         proxy = await enter(serving(tmp_path_factory.mktemp("server"), **stage.env))
         stage.url, stage.log = proxy.url, proxy.log
         yield stage
+        await hang_up()
         await stage.close()
 
 

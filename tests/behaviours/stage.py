@@ -201,8 +201,23 @@ def hello(model: str = "claude-sonnet-4", **fields: Any) -> dict[str, Any]:
 async def post(url: str, path: str, body: Any, *, method: str = "POST", **headers: str) -> Answer:
     """Send a request with these headers and no others of a client."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    async with (
-        aiohttp.ClientSession(timeout=TIMEOUT, skip_auto_headers=["user-agent"]) as session,
-        session.request(method, URL(url + path, encoded=True), data=raw, headers=JSON | headers) as got,
-    ):
+    place = URL(url + path, encoded=True)
+    async with _session().request(method, place, data=raw, headers=JSON | headers) as got:
         return Answer(got.status, got.headers, await got.read())
+
+
+_sessions: list[aiohttp.ClientSession] = []
+
+
+def _session() -> aiohttp.ClientSession:
+    if not _sessions:
+        # Connections are given up before the server gives them up.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
+        _sessions.append(aiohttp.ClientSession(connector=connector, timeout=TIMEOUT, skip_auto_headers=["user-agent"]))
+    return _sessions[0]
+
+
+async def hang_up() -> None:
+    """Close the connections that `post` has kept."""
+    while _sessions:
+        await _sessions.pop().close()
