@@ -26,6 +26,7 @@ KEYS = {
 }
 CLIENT_KEY = "canary-of-the-client"
 BIG, SMALL = "big-model", "small-model"
+MOST_SERVERS = 8  # each wakes up ten times a second
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 JSON = {"content-type": "application/json"}
 TOOL: dict[str, Any] = {
@@ -123,9 +124,8 @@ class Stage:
     ollama: FakeMessages
     url: str = ""
     log: Any = None
-    started: dict[tuple[tuple[str, str], ...], str] = field(default_factory=dict)
+    started: dict[tuple[tuple[str, str], ...], tuple[str, asyncio.Event]] = field(default_factory=dict)
     servers: list[asyncio.Task[None]] = field(default_factory=list)
-    over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def upstreams(self) -> dict[str, Upstream]:
@@ -160,18 +160,17 @@ class Stage:
         if key not in self.started:
             settings = load_settings({ENV_FILE: "", **self.env, **env})
             ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-            self.servers.append(asyncio.create_task(self._run(settings, ready)))
-            self.started[key] = await ready
-        return self.started[key]
-
-    async def _run(self, settings: Settings, ready: asyncio.Future[str]) -> None:
-        async with running(settings) as url:
-            ready.set_result(url)
-            await self.over.wait()
+            over = asyncio.Event()
+            self.servers.append(asyncio.create_task(_run(settings, ready, over)))
+            self.started[key] = await ready, over
+            if len(self.started) > MOST_SERVERS:
+                self.started.pop(next(iter(self.started)))[1].set()
+        return self.started[key][0]
 
     async def close(self) -> None:
         """Stop the servers, all at once."""
-        self.over.set()
+        for _, over in self.started.values():
+            over.set()
         await asyncio.gather(*self.servers)
 
     def answer(self, said: str = "Hello") -> None:
@@ -191,6 +190,12 @@ class Stage:
         assert set(self.asked()) == {name}
         [rec] = self.upstreams[name].posts
         return rec
+
+
+async def _run(settings: Settings, ready: asyncio.Future[str], over: asyncio.Event) -> None:
+    async with running(settings) as url:
+        ready.set_result(url)
+        await over.wait()
 
 
 def hello(model: str = "claude-sonnet-4", **fields: Any) -> dict[str, Any]:
