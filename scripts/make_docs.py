@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 DOCS = Path(__file__).parents[1] / "docs"
+SOURCE = DOCS.parent / "src" / "claude_code_proxy"
+OPTIONAL = {"aws": ", or AWS's chain of credentials"}
+NO_KEY = {"google": "Google's Application Default Credentials"}
 NOTE = "<!-- made by scripts/make_docs.py: change the tables it reads, not this page -->\n"
 
 
@@ -46,13 +49,14 @@ def translation() -> str:
 
 
 def providers() -> str:
+    written = tomllib.loads((SOURCE / "providers.toml").read_text("utf-8"))
     rows = [
         (
             f"`{row.name}`" + "".join(f", `{alias}`" for alias in row.aliases),
             f"`{row.dialect}`",
-            row.base_url or "–",
+            written[row.name].get("base_url", "–"),
             f"`{row.base_url_env}`" if row.base_url_env else "–",
-            f"`{row.api_key_env}`" + (" (optional)" if row.key_optional else "") if row.api_key_env else "none needed",
+            f"`{row.api_key_env}`" + (OPTIONAL.get(row.auth, " (optional)") if row.key_optional else "") if row.api_key_env else NO_KEY.get(row.auth, "none needed"),
             ", ".join(f"`{name}` = {value}" for name, value in row.quirks.items()) or "–",
         )
         for row in load_providers({}).values()

@@ -24,7 +24,8 @@ LAYERS: dict[str, set[str]] = {
     "providers": {"wire", "dialects"},
     "settings": {"wire", "dialects", "providers"},
     "routing": {"wire", "dialects", "providers", "settings"},
-    "upstream": {"wire", "dialects", "providers", "settings"},
+    "credentials": {"wire", "providers"},
+    "upstream": {"wire", "dialects", "providers", "settings", "credentials"},
     "catalogue": {"wire", "dialects", "providers", "settings", "routing", "upstream"},
     "ollama": {"wire", "providers", "settings", "upstream"},
     "gateway": {"wire", "dialects", "providers", "settings", "routing", "upstream", "ollama"},
@@ -93,7 +94,9 @@ ONLY: list[tuple[str, set[str]]] = [
     ("uvicorn", {"cli"}),
     ("dotenv", {"settings.py"}),
     ("platformdirs", {"settings.py", "local", "cli"}),
-    ("asyncio", {"upstream.py", "http", "local", "cli", "gateway.py", "catalogue.py", "ollama.py"}),
+    ("asyncio", {"upstream.py", "http", "local", "cli", "gateway.py", "catalogue.py", "ollama.py", "credentials.py"}),
+    ("botocore", {"credentials.py"}),
+    ("google", {"credentials.py"}),
     ("subprocess", {"local", "cli"}),
 ]
 

@@ -6,8 +6,10 @@ bind their thinking to the whole prompt before it, so any edit would make later 
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import orjson
 
@@ -37,8 +39,14 @@ _VERSION: Final = "2023-06-01"
 REPLY_HEADERS: Final = frozenset({"request-id", "retry-after", "x-should-retry", "anthropic-*"})
 
 
+_DATE: Final = re.compile(r"-(?=20\d{6}$)")
+_VERTEX_VERSION: Final = "vertex-2023-10-16"
+
+
 def request(call: Call) -> Outgoing:
     """The client's own request, to another model."""
+    if quirks_of(call.quirks).endpoint == "vertex":
+        return _to_vertex(call)
     changes: dict[str, str | int] = {}
     if call.model != call.head.model:
         changes["model"] = call.model
@@ -47,6 +55,23 @@ def request(call: Call) -> Outgoing:
     body = call.head.with_fields(**changes) if changes else call.head.raw
     query = f"?{call.query}" if call.query else ""
     return Outgoing(f"{call.base_url}/v1/messages{query}", body, forwarded_headers(call))
+
+
+def _to_vertex(call: Call) -> Outgoing:
+    """Claude on Google's cloud: the model and the manner stand in the path, the version in the body.
+
+    The date of a model's name stands behind an @ there.
+    """
+    model = _DATE.sub("@", call.model)
+    manner = "streamRawPredict" if call.head.stream else "rawPredict"
+    changes: dict[str, str | int | None] = {"model": None}
+    if "anthropic_version" not in call.head.fields:
+        changes["anthropic_version"] = _VERTEX_VERSION
+    if _over_cap(call):
+        changes["max_tokens"] = call.max_output_tokens
+    headers = tuple((name, value) for name, value in forwarded_headers(call) if name != "anthropic-version")
+    url = f"{call.base_url}/models/{quote(model, safe='@')}:{manner}"
+    return Outgoing(url, call.head.with_fields(**changes), headers)
 
 
 def _over_cap(call: Call) -> bool:
