@@ -56,7 +56,9 @@ def providers() -> str:
             f"`{row.dialect}`",
             written[row.name].get("base_url", "–"),
             f"`{row.base_url_env}`" if row.base_url_env else "–",
-            f"`{row.api_key_env}`" + (OPTIONAL.get(row.auth, " (optional)") if row.key_optional else "") if row.api_key_env else NO_KEY.get(row.auth, "none needed"),
+            f"`{row.api_key_env}`" + (OPTIONAL.get(row.auth, " (optional)") if row.key_optional else "")
+            if row.api_key_env
+            else NO_KEY.get(row.auth, "none needed"),
             ", ".join(f"`{name}` = {value}" for name, value in row.quirks.items()) or "–",
         )
         for row in load_providers({}).values()

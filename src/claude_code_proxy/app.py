@@ -15,6 +15,7 @@ from claude_code_proxy.http.count_tokens import CountTokens
 from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
+from claude_code_proxy.http.passage import Passage
 from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, MODELS, Surface
 from claude_code_proxy.settings import SettingsError, load_settings
 from claude_code_proxy.upstream import Pool
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> Surface:
             MODELS: Models(settings, catalogue),
         },
         pages,
+        Passage(settings, pool),
     )
 
 

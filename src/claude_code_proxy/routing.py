@@ -45,7 +45,7 @@ def route(pinned: str, model: str, settings: Settings) -> Target:
     known provider.
     """
     if pinned:
-        return _pinned(pinned, settings)
+        return _pinned(pinned, model, settings)
     model = model.removesuffix(_LONG_CONTEXT)
     if named := _named(model, settings):
         return named
@@ -54,7 +54,7 @@ def route(pinned: str, model: str, settings: Settings) -> Target:
     return Target(settings.providers[settings.preferred_provider], model, "the preferred provider")
 
 
-def _pinned(pinned: str, settings: Settings) -> Target:
+def _pinned(pinned: str, asked: str, settings: Settings) -> Target:
     name, colon, model = pinned.partition(":")
     provider = find_provider(settings.providers, name.strip())
     if not colon or not provider:
@@ -62,6 +62,8 @@ def _pinned(pinned: str, settings: Settings) -> Target:
         problem = f"{name!r} is no provider" if colon else f"{pinned!r} names no provider"
         raise error("invalid_request_error", f"{problem}. Use /provider:model with one of: {known}.")
     if not (model := model.strip()):
+        if provider.passes_paths and asked:
+            return Target(provider, asked, "the URL, which leaves the model to the body")
         raise error("invalid_request_error", f"The URL names the provider {name!r} but no model after the colon.")
     if provider.vendors_elsewhere and (vendor := _vendor(model, settings)):
         return Target(vendor, model, "the URL and the vendor's prefix")

@@ -25,7 +25,7 @@ from claude_code_proxy.wire.mend import Renamed, mended
 from claude_code_proxy.wire.tap import Tap, WholeTap, stop_of, usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from claude_code_proxy.dialects.base import Answer, Call, Headers, Reply
     from claude_code_proxy.wire.events import Event
@@ -81,13 +81,13 @@ def _over_cap(call: Call) -> bool:
 
 
 def forwarded_headers(call: Call) -> Headers:
+    """The headers of a request for a message."""
+    return tuple({"anthropic-version": _VERSION, **forwarded(call.headers)}.items())
+
+
+def forwarded(client: Mapping[str, str]) -> dict[str, str]:
     """The client's headers that an Anthropic upstream acts on; never its credentials."""
-    kept = {
-        name: value
-        for name, value in call.headers.items()
-        if name in _FORWARDED or name.startswith(_FORWARDED_PREFIXES)
-    }
-    return tuple({"anthropic-version": _VERSION, **kept}.items())
+    return {name: value for name, value in client.items() if name in _FORWARDED or name.startswith(_FORWARDED_PREFIXES)}
 
 
 def reply(call: Call, _: Outgoing, answer: Answer, watch: Watch) -> Reply:
