@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Never
 from urllib.parse import parse_qs
@@ -23,12 +24,14 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from asgi import Exchange
 from claude_code_proxy.credentials import Credentials
+from claude_code_proxy.dialects.event_stream import MEDIA_TYPE
 from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.providers import load_providers
 from claude_code_proxy.settings import load_settings
 from claude_code_proxy.upstream import Pool
 from claude_code_proxy.wire.failure import ApiError
-from upstreams import Chat, FakeChat, FakeMessages, Http, Msg, Recorded, text
+from frames import CHUNK, frame
+from upstreams import Chat, FakeChat, FakeMessages, Http, Msg, Raw, Recorded, text
 from upstreams.server import Fake
 
 if TYPE_CHECKING:
@@ -97,7 +100,7 @@ class Claude(FakeMessages):
     """Claude where it is not at Anthropic's own path."""
 
     def front(self, rec: Recorded) -> Http | None:
-        return None if rec.path.endswith("awPredict") else Http(404)
+        return None if rec.path.endswith(("awPredict", "/invoke", "/invoke-with-response-stream")) else Http(404)
 
 
 def row(name: str, **env: str) -> Provider:
@@ -175,7 +178,6 @@ async def test_gemini_on_vertex(
         ("claude-sonnet-5-5", False, "claude-sonnet-5-5:rawPredict"),
         ("claude-haiku-4-5-20251001", True, "claude-haiku-4-5@20251001:streamRawPredict"),
         ("claude-opus-4-1@20250805", False, "claude-opus-4-1@20250805:rawPredict"),
-        ("..", False, "..:rawPredict"),
         ("a/b?c#d", False, "a%2Fb%3Fc%23d:rawPredict"),
     ],
 )
@@ -330,7 +332,7 @@ def test_the_libraries_are_not_loaded_before_they_are_used() -> None:
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 
 
-def verified(rec: Recorded, host: str, *, token: str = "") -> None:
+def verified(rec: Recorded, host: str, *, token: str = "", service: str = "bedrock-mantle") -> None:
     """The signature is the one that AWS's own signer gives to what arrived."""
     said = dict(part.split("=", 1) for part in rec.headers["authorization"].partition(" ")[2].split(", "))
     names = said["SignedHeaders"].split(";")
@@ -339,7 +341,7 @@ def verified(rec: Recorded, host: str, *, token: str = "") -> None:
     query = f"?{rec.query}" if rec.query else ""
     again = AWSRequest(rec.method, f"http://{host}{rec.path}{query}", headers=kept, data=rec.raw)
     key = AwsKey(ACCESS, SECRET, token or None)
-    botocore.auth.SigV4Auth(key, "bedrock-mantle", "eu-west-1").add_auth(again)
+    botocore.auth.SigV4Auth(key, service, "eu-west-1").add_auth(again)
     assert rec.headers["authorization"] == again.headers["Authorization"]
     assert rec.headers["x-amz-date"] == NOW.strftime("%Y%m%dT%H%M%SZ")
     assert rec.headers.get("x-amz-security-token", "") == token
@@ -375,6 +377,42 @@ async def test_a_signature_covers_the_query(monkeypatch: pytest.MonkeyPatch) -> 
     of = Credentials()
     told = [await of.headers(made, "POST", f"{made.root}/v1/messages{query}", b"{}") for query in ("", "?beta=true")]
     assert told[0]["authorization"] != told[1]["authorization"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_claude_on_bedrock_s_older_host(monkeypatch: pytest.MonkeyPatch, *, stream: bool) -> None:
+    """The model in the path, version and betas in the body, the answer in Amazon's frames."""
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: NOW.replace(tzinfo=None))
+
+    def answer(rec: Recorded) -> Http | Raw:
+        made = FakeMessages().render(Msg([text("Hello.")]), replace(rec, json={"model": "claude", "stream": stream}))
+        if isinstance(made, Http):
+            return made
+        events = [op[1].split(b"data: ")[1] for op in made.ops if op[0] == "raw"]
+        inside = [json.dumps({"bytes": base64.b64encode(event.strip()).decode()}).encode() for event in events]
+        return Raw([("raw", frame(CHUNK, one)) for one in inside], headers={"content-type": MEDIA_TYPE})
+
+    model, manner = "us.anthropic.claude-x-20250929-v1:0", "invoke-with-response-stream" if stream else "invoke"
+    async with Claude() as runtime:
+        runtime.use(by=answer)
+        body = {**ASK, "stream": stream}
+        env = AWS | {"BEDROCK_RUNTIME_API_BASE": runtime.url}
+        async with serving(f"bedrock-runtime:{model}", env, body, anthropic_beta="a-1, b-2") as got:
+            assert got.status == 200, got.body
+            assert b"Hello." in got.body
+            assert got.body.endswith(b'{"type":"message_stop"}\n\n') is stream
+    [sent] = runtime.requests
+    assert sent.path == f"/model/{model}/{manner}"
+    verified(sent, runtime.url.removeprefix("http://"), service="bedrock")
+    kept = {key: value for key, value in ASK.items() if key != "model"}
+    assert sent.json == {**kept, "anthropic_version": "bedrock-2023-05-31", "anthropic_beta": ["a-1", "b-2"]}
+    assert not {"anthropic-beta", "anthropic-version"} & sent.headers.keys()
+
+
+@pytest.mark.parametrize("model", ["..", "."])
+async def test_a_name_that_no_path_can_hold(model: str) -> None:
+    async with serving(f"bedrock-runtime:{model}", AWS, ASK) as got:
+        assert (got.status, b"is no name" in got.body) == (400, True)
 
 
 async def test_a_token_for_bedrock_goes_before_a_signature() -> None:

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import orjson
+from msgspec import Struct
 
 from claude_code_proxy.dialects import errors
 from claude_code_proxy.dialects.base import Dialect, Outgoing, told
+from claude_code_proxy.dialects.event_stream import MEDIA_TYPE, EventStream
 from claude_code_proxy.dialects.native import NativeDecoder, quirks_of
 from claude_code_proxy.wire.events import Block, Signature, Text, Thinking, ToolArgs, ToolCall
-from claude_code_proxy.wire.failure import Failed, failed, from_error
+from claude_code_proxy.wire.failure import Failed, error, failed, from_error
 from claude_code_proxy.wire.framing import SSE, Whole
 from claude_code_proxy.wire.json_text import digits, fields, items
 from claude_code_proxy.wire.machine import Pipe
@@ -39,14 +41,36 @@ _VERSION: Final = "2023-06-01"
 REPLY_HEADERS: Final = frozenset({"request-id", "retry-after", "x-should-retry", "anthropic-*"})
 
 
+class _Place(Struct, frozen=True):
+    """An endpoint of a cloud, which takes the model from the path and the version from the body."""
+
+    whole: str
+    streamed: str
+    version: str
+    safe: str = ""
+    betas_inside: bool = False
+    dates_apart: bool = False
+
+
+_PLACES: Final[dict[str, _Place]] = {
+    "vertex": _Place(
+        "/models/{}:rawPredict", "/models/{}:streamRawPredict", "vertex-2023-10-16", safe="@", dates_apart=True
+    ),
+    "bedrock": _Place(
+        *("/model/{}/invoke", "/model/{}/invoke-with-response-stream", "bedrock-2023-05-31"),
+        safe=":",
+        betas_inside=True,
+    ),
+}
+"""By the quirk `endpoint`. Source: the anthropic SDK 2.12, lib/vertex and lib/bedrock, read November 2026."""
+
 _DATE: Final = re.compile(r"-(?=20\d{6}$)")
-_VERTEX_VERSION: Final = "vertex-2023-10-16"
 
 
 def request(call: Call) -> Outgoing:
-    """The client's own request, to another model."""
-    if quirks_of(call.quirks).endpoint == "vertex":
-        return _to_vertex(call)
+    """The client's own request, to another model. Raises `ApiError` (400) for a name that no path can hold."""
+    if place := _PLACES.get(quirks_of(call.quirks).endpoint):
+        return _to_cloud(call, place)
     changes: dict[str, str | int] = {}
     if call.model != call.head.model:
         changes["model"] = call.model
@@ -57,21 +81,23 @@ def request(call: Call) -> Outgoing:
     return Outgoing(f"{call.base_url}/v1/messages{query}", body, forwarded_headers(call))
 
 
-def _to_vertex(call: Call) -> Outgoing:
-    """Claude on Google's cloud: the model and the manner stand in the path, the version in the body.
-
-    The date of a model's name stands behind an @ there.
-    """
-    model = _DATE.sub("@", call.model)
-    manner = "streamRawPredict" if call.head.stream else "rawPredict"
-    changes: dict[str, str | int | None] = {"model": None}
-    if "anthropic_version" not in call.head.fields:
-        changes["anthropic_version"] = _VERTEX_VERSION
+def _to_cloud(call: Call, place: _Place) -> Outgoing:
+    """The model and the manner stand in the path, the version in the body, and at one of them the betas, too."""
+    model = _DATE.sub("@", call.model) if place.dates_apart else call.model
+    if model in {".", ".."}:
+        raise error("invalid_request_error", f"model: {model!r} is no name.")
+    headers = dict(forwarded_headers(call))
+    del headers["anthropic-version"]
+    changes: dict[str, Any] = {"model": None, "anthropic_version": place.version}
+    if place.betas_inside:
+        changes["stream"] = None
+        if betas := headers.pop("anthropic-beta", ""):
+            changes["anthropic_beta"] = [beta.strip() for beta in betas.split(",")]
+    changes = {name: value for name, value in changes.items() if value is None or name not in call.head.fields}
     if _over_cap(call):
         changes["max_tokens"] = call.max_output_tokens
-    headers = tuple((name, value) for name, value in forwarded_headers(call) if name != "anthropic-version")
-    url = f"{call.base_url}/models/{quote(model, safe='@')}:{manner}"
-    return Outgoing(url, call.head.with_fields(**changes), headers)
+    path = (place.streamed if call.head.stream else place.whole).format(quote(model, safe=place.safe))
+    return Outgoing(call.base_url + path, call.head.with_fields(**changes), tuple(headers.items()))
 
 
 def _over_cap(call: Call) -> bool:
@@ -101,6 +127,8 @@ def reply(call: Call, _: Outgoing, answer: Answer, watch: Watch) -> Reply:
         return _renamed(call, WholeTap(watch, mend))
     if answer.media_type == "application/json":
         return Pipe(Whole(), MessageDecoder(), told(call, watch))
+    if answer.media_type == MEDIA_TYPE:
+        return Pipe(EventStream(), Tap(watch))
     if quirks_of(call.quirks).native == "mended":
         return Pipe(SSE(), NativeDecoder(call.seed), told(call, watch))
     return _renamed(call, Tap(watch))

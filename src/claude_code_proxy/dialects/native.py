@@ -47,7 +47,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     native: Literal["untouched", "mended"] = "untouched"
-    endpoint: Literal["messages", "vertex"] = "messages"
+    endpoint: Literal["messages", "vertex", "bedrock"] = "messages"
 
 
 def quirks_of(row: Mapping[str, Any]) -> Quirks:

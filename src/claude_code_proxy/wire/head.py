@@ -31,11 +31,10 @@ class Head(Struct, frozen=True):
     stream: bool
     fields: dict[str, Raw]
 
-    def with_fields(self, **values: str | int | None) -> bytes:
+    def with_fields(self, **values: str | int | list[str] | None) -> bytes:
         """The body with these top-level fields set (None: left out) and every other byte of every other untouched."""
         fields = {**self.fields, **{name: orjson.dumps(value) for name, value in values.items()}}
-        for name in [name for name, value in values.items() if value is None]:
-            del fields[name]
+        fields = {name: value for name, value in fields.items() if values.get(name, value) is not None}
         return b"{%b}" % b",".join(b"%b:%b" % (orjson.dumps(name), bytes(value)) for name, value in fields.items())
 
 
