@@ -99,7 +99,12 @@ def test_a_frame_that_is_cut_says_nothing() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.dictionaries(st.text(max_size=20), st.text(max_size=30), max_size=4), st.binary(max_size=99)))
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.text(max_size=20).map(":{}".format), st.text(max_size=30), max_size=4),
+            st.binary(max_size=99),
+        )
+    )
 )
 def test_frames_are_what_the_library_takes_them_for(frames: list[tuple[dict[str, str], bytes]]) -> None:
     stream = b"".join(frame(headers, payload, b"".join(OTHERS)) for headers, payload in frames)

@@ -82,13 +82,16 @@ def request(call: Call) -> Outgoing:
 
 
 def _to_cloud(call: Call, place: _Place) -> Outgoing:
-    """The model and the manner stand in the path, the version in the body, and at one of them the betas, too."""
+    """The model and the manner stand in the path, the version in the body, and at one of them the betas, too.
+
+    The clouds have a name of their own for the API's first version; later ones are called the same everywhere.
+    """
     model = _DATE.sub("@", call.model) if place.dates_apart else call.model
     if model in {".", ".."}:
         raise error("invalid_request_error", f"model: {model!r} is no name.")
     headers = dict(forwarded_headers(call))
-    del headers["anthropic-version"]
-    changes: dict[str, Any] = {"model": None, "anthropic_version": place.version}
+    version = headers.pop("anthropic-version")
+    changes: dict[str, Any] = {"model": None, "anthropic_version": place.version if version == _VERSION else version}
     if place.betas_inside:
         changes["stream"] = None
         if betas := headers.pop("anthropic-beta", ""):
