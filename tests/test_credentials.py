@@ -83,3 +83,11 @@ async def test_a_fixed_key_waits_for_nothing() -> None:
     with pytest.raises(StopIteration) as done:
         Credentials().headers(made, "POST", made.root, b"").send(None)
     assert done.value.value == {"authorization": "Bearer k"}
+
+
+def test_a_cloud_in_another_dialect_is_still_asked_as_a_cloud() -> None:
+    made = row("vertex", **PLACE, VERTEX_DIALECT="anthropic")
+    assert (made.dialect, made.auth, made.quirks) == ("anthropic", "google", {})
+    assert (
+        row("anthropic", ANTHROPIC_DIALECT="openai_chat", ANTHROPIC_CLIENT_CREDENTIALS="1").client_credentials is False
+    )

@@ -31,6 +31,7 @@ _OF_THE_DIALECT: Final = frozenset(
         *("prepare", "quirks"),
     }
 )
+_BY_LIBRARY: Final = frozenset({"google", "aws"})
 _OWN_HEADER: Final = frozenset({"x-api-key", "x-goog-api-key", "api-key"})
 
 _log = logging.getLogger(__name__)
@@ -177,7 +178,10 @@ def _respoken(row: Mapping[str, Any], dialect: str | None) -> dict[str, Any]:
     """A row in another dialect: what belongs to its own means nothing there."""
     if not dialect or dialect == row.get("dialect"):
         return dict(row)
-    return {**{key: value for key, value in row.items() if key not in _OF_THE_DIALECT}, "dialect": dialect}
+    kept = {key: value for key, value in row.items() if key not in _OF_THE_DIALECT}
+    if row.get("auth") in _BY_LIBRARY:  # whatever is spoken there, who asks is proven the same way
+        kept["auth"] = row["auth"]
+    return {**kept, "dialect": dialect}
 
 
 def _provider(name: str, row: Mapping[str, Any], environ: Mapping[str, str]) -> Provider:

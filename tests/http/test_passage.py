@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from asgi import Exchange
 from claude_code_proxy.app import create_app
 from claude_code_proxy.http.passage import Passage, Upload, leaves
 from claude_code_proxy.settings import load_settings
-from claude_code_proxy.upstream import Pool
+from claude_code_proxy.upstream import Pool, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import AsyncGenerator, MutableMapping
 
 SETTINGS = load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": "", "ANTHROPIC_API_KEY": "k"})
 
@@ -96,3 +98,23 @@ async def test_a_host_s_probe_is_answered_here() -> None:
     exchange.scope |= {"method": "HEAD"}
     await exchange.run(create_app(SETTINGS))
     assert exchange.status == 200
+
+
+class Stuck(Pool):
+    """A pool whose upstream takes nothing and says nothing."""
+
+    @asynccontextmanager
+    async def passed(self, *_: object) -> AsyncGenerator[Upstream]:
+        await asyncio.Event().wait()
+        yield Upstream.__new__(Upstream)
+
+
+async def test_an_upstream_that_takes_nothing_is_told() -> None:
+    settings = replace(SETTINGS, idle_timeout=0.01)
+    exchange = Exchange(b"first", "/anthropic:/v1/files", {"content-length": "99"})
+    exchange._coming.put_nowait({"type": "http.request", "body": b"more", "more_body": True})
+    passage = Passage(settings, Stuck(settings))
+    way = passage.way(exchange.scope)
+    assert way
+    await passage(exchange.scope, exchange.receive, exchange.send, way)
+    assert (exchange.status, b"took nothing" in exchange.body) == (504, True)
