@@ -37,6 +37,8 @@ _SEPARATORS: Final = re.compile(r"[/\\;]")
 _MOST_DECODED: Final = 4
 _SAFE: Final = "/%:@!$&'()*+,;=-._~"
 _OURS: Final = "/v1/models"
+_SHORTEST_SECRET: Final = 8
+"""Characters below which a key is none that could be recognised in a header, or would be worth it."""
 
 _ASKED: Final = frozenset(
     {
@@ -186,5 +188,5 @@ def _told(answer: Answer, secrets: list[str]) -> Iterator[tuple[bytes, bytes]]:
     """The headers of the answer for the client; none that repeats what the request was sent with."""
     for name, value in answer.headers.items():
         known = name in _TOLD or name.startswith("anthropic-")
-        if known and not any(secret in value for secret in secrets):
+        if known and not any(secret in value for secret in secrets if len(secret) >= _SHORTEST_SECRET):
             yield as_sent(name), as_sent(value)
