@@ -327,11 +327,13 @@ class Catalogue:
 
     async def _ask(self, provider: Provider) -> tuple[Model, ...]:
         asked = _shapes().asked.get(provider.dialect, _Asked())
-        headers = {MARK: self.mark, **asked.headers, **provider.headers, **provider.credentials()}
+        headers = {MARK: self.mark, **asked.headers, **provider.headers}
         said = ""
         for path in provider.models_paths or asked.paths:
+            url = provider.root + path
             try:
-                status, body = await self._pool.get(provider.root + path, headers, within=_LONGEST)
+                key = await self._pool.credentials.headers(provider, "GET", url, b"")
+                status, body = await self._pool.get(url, {**headers, **key}, within=_LONGEST)
             except ApiError as cause:
                 said = cause.failed.message
                 break
@@ -344,7 +346,9 @@ class Catalogue:
 
 
 def usable(provider: Provider) -> bool:
-    """Whether the provider is set up: it has an address, and a key if it needs one."""
+    """Whether the provider can be asked for a list: it has one, an address, and a key if it needs one."""
+    if provider.unlisted:
+        return False
     try:
         provider.credentials()
     except ApiError:

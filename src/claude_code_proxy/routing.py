@@ -50,7 +50,7 @@ def route(pinned: str, model: str, settings: Settings, kind: str = "") -> Target
     provider or no model, 404 for a `claude-via-…` of no known provider.
     """
     if pinned:
-        return _pinned(pinned, settings)
+        return _pinned(pinned, model, settings)
     chain = list(_chain(model.removesuffix(_LONG_CONTEXT), settings, kind))
     if settings.tables.fallbacks:
         chain = [*chain, *_fallbacks(chain, settings)]
@@ -110,7 +110,7 @@ def _preferred(model: str, rule: str, settings: Settings) -> Target:
     return Target(settings.providers[settings.preferred_provider], model, rule)
 
 
-def _pinned(pinned: str, settings: Settings) -> Target:
+def _pinned(pinned: str, asked: str, settings: Settings) -> Target:
     name, colon, model = pinned.partition(":")
     provider = find_provider(settings.providers, name.strip())
     if not colon or not provider:
@@ -118,6 +118,8 @@ def _pinned(pinned: str, settings: Settings) -> Target:
         problem = f"{name!r} is no provider" if colon else f"{pinned!r} names no provider"
         raise error("invalid_request_error", f"{problem}. Use /provider:model with one of: {known}.")
     if not (model := model.strip()):
+        if provider.passes_paths and asked:
+            return Target(provider, asked, "the URL, which leaves the model to the body")
         raise error("invalid_request_error", f"The URL names the provider {name!r} but no model after the colon.")
     if provider.vendors_elsewhere and (vendor := _vendor(model, settings)):
         return Target(vendor, model, "the URL and the vendor's prefix")

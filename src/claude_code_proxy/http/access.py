@@ -33,7 +33,7 @@ class Record:
         seconds = time.monotonic() - self._began
         _log.info(
             "%s %s → %s %d %.2fs %s%s",
-            self.path,
+            _printable(self.path),
             _printable(self.model),
             _printable(str(self.exchange.target) if self.exchange else self.target),
             self.status,

@@ -57,7 +57,7 @@ class Models:
     async def _pinned(self, pinned: str) -> Model:
         """The model of a URL, whether or not its provider lists it."""
         target = route(pinned, "", self._settings)
-        target.provider.credentials()  # a provider that is not set up is told, as it is to a message
+        target.provider.check()  # a provider that is not set up is told, as it is to a message
         known = await self._catalogue.of(target.provider)
         model = next((model for model in known if model.name == target.model), None)
         if model := model or described(target.model, {}, target.provider, self._settings):
