@@ -28,7 +28,7 @@ _LONG_CONTEXT: Final = "[1m]"
 """A suffix that asks Claude for its long window. Clients strip it; one that does not means the same model."""
 
 VIA: Final = "claude-via-"
-"""What may stand before `provider:model`: Claude Code's picker shows no models but those with `claude` in their id."""
+"""What may stand before `provider:model` or an alias: Claude Code's picker shows no ids but those with `claude`."""
 
 
 class Target(Struct, frozen=True):
@@ -66,8 +66,9 @@ def route(pinned: str, model: str, settings: Settings, kind: str = "") -> Target
 def _chain(model: str, settings: Settings, kind: str) -> Iterable[Target]:
     """The target that a model's name leads to, and those that the user named behind it."""
     tables, name = settings.tables, model.lower()
-    if to := tables.aliases.get(name):
-        return _aimed(several(to), f"the alias {name!r}", settings)
+    alias = name if name in tables.aliases else name.removeprefix(VIA)  # as the list of models shows it
+    if to := tables.aliases.get(alias):
+        return _aimed(several(to), f"the alias {alias!r}", settings)
     if named := _named(model, settings):
         return (named,)
     if not _is_claude(name):
