@@ -28,7 +28,8 @@ LAYERS: dict[str, set[str]] = {
     "routing": {"wire", "dialects", "providers", "settings", "tables"},
     "policy": {"wire"},
     "reload": {"settings"},
-    "upstream": {"wire", "dialects", "providers", "settings"},
+    "credentials": {"wire", "providers"},
+    "upstream": {"wire", "dialects", "providers", "settings", "credentials"},
     "catalogue": {"wire", "dialects", "providers", "settings", "routing", "upstream"},
     "ollama": {"wire", "providers", "settings", "upstream"},
     "gateway": {"wire", "dialects", "providers", "settings", "routing", "policy", "upstream", "ollama"},
@@ -109,7 +110,22 @@ ONLY: list[tuple[str, set[str]]] = [
     ("uvicorn", {"cli"}),
     ("dotenv", {"settings.py"}),
     ("platformdirs", {"settings.py", "local", "cli"}),
-    ("asyncio", {"upstream.py", "http", "local", "cli", "gateway.py", "catalogue.py", "ollama.py", "reload.py"}),
+    (
+        "asyncio",
+        {
+            "upstream.py",
+            "http",
+            "local",
+            "cli",
+            "gateway.py",
+            "catalogue.py",
+            "ollama.py",
+            "reload.py",
+            "credentials.py",
+        },
+    ),
+    ("botocore", {"credentials.py"}),
+    ("google", {"credentials.py"}),
     ("subprocess", {"local", "cli"}),
 ]
 

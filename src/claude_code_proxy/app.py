@@ -18,6 +18,7 @@ from claude_code_proxy.http.guard import warn_if_open
 from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
+from claude_code_proxy.http.passage import Passage
 from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, MODELS, Surface
 from claude_code_proxy.reload import following
 from claude_code_proxy.settings import SettingsError, load_settings
@@ -58,7 +59,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         nonlocal catalogue
         before, catalogue = catalogue, Catalogue(settings, pool)
         pool.use(settings)
-        surface.use(endpoints(settings, catalogue))
+        surface.use(endpoints(settings, catalogue), Passage(settings, pool))
         await before.settled()
 
     @contextlib.asynccontextmanager
@@ -78,7 +79,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         exception_handlers={HTTPException: refused, Exception: refused},
     )
     pages.state.ready = False
-    surface = Surface(endpoints(settings, catalogue), pages)
+    surface = Surface(endpoints(settings, catalogue), Passage(settings, pool), pages)
     return surface
 
 

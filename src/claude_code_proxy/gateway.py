@@ -73,7 +73,7 @@ class Exchange:
         provider = self.target.provider
         return Call(
             head=self.head,
-            model=model,
+            model=provider.full_name(model),
             shown=self.target.model if model != self.target.model else "",
             seed=self.seed,
             base_url=provider.root,
@@ -138,7 +138,7 @@ async def _asked(
     """The reply of the exchange's target."""
     provider, watch = exchange.target.provider, exchange.watch
     dialect = DIALECTS[provider.dialect]
-    key = provider.credentials()
+    provider.check()
     model, preparation = exchange.target.model, prepared.get(provider.prepare)
     if preparation:
         model = await preparation.model(provider, model, settings)
@@ -147,6 +147,7 @@ async def _asked(
     if isinstance(outgoing, Local):
         yield b"".join(_run(told(call, watch), outgoing.events))
         return
+    key = await pool.credentials.headers(provider, "POST", outgoing.url, outgoing.body, exchange.client_headers)
     headers = {**dict(outgoing.headers), **provider.headers, **key}
     async with pool.post(outgoing.url, outgoing.body, headers) as upstream:
         answer = upstream.answer

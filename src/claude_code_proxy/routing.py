@@ -28,7 +28,7 @@ _LONG_CONTEXT: Final = "[1m]"
 """A suffix that asks Claude for its long window. Clients strip it; one that does not means the same model."""
 
 VIA: Final = "claude-via-"
-"""What may stand before `provider:model`: Claude Code's picker shows no models but those with `claude` in their id."""
+"""What may stand before `provider:model` or an alias: Claude Code's picker shows no ids but those with `claude`."""
 
 
 class Target(Struct, frozen=True):
@@ -50,7 +50,7 @@ def route(pinned: str, model: str, settings: Settings, kind: str = "") -> Target
     provider or no model, 404 for a `claude-via-…` of no known provider.
     """
     if pinned:
-        return _pinned(pinned, settings)
+        return _pinned(pinned, model, settings)
     chain = list(_chain(model.removesuffix(_LONG_CONTEXT), settings, kind))
     if settings.tables.fallbacks:
         chain = [*chain, *_fallbacks(chain, settings)]
@@ -66,8 +66,9 @@ def route(pinned: str, model: str, settings: Settings, kind: str = "") -> Target
 def _chain(model: str, settings: Settings, kind: str) -> Iterable[Target]:
     """The target that a model's name leads to, and those that the user named behind it."""
     tables, name = settings.tables, model.lower()
-    if to := tables.aliases.get(name):
-        return _aimed(several(to), f"the alias {name!r}", settings)
+    alias = name if name in tables.aliases else name.removeprefix(VIA)  # as the list of models shows it
+    if to := tables.aliases.get(alias):
+        return _aimed(several(to), f"the alias {alias!r}", settings)
     if named := _named(model, settings):
         return (named,)
     if not _is_claude(name):
@@ -110,7 +111,7 @@ def _preferred(model: str, rule: str, settings: Settings) -> Target:
     return Target(settings.providers[settings.preferred_provider], model, rule)
 
 
-def _pinned(pinned: str, settings: Settings) -> Target:
+def _pinned(pinned: str, asked: str, settings: Settings) -> Target:
     name, colon, model = pinned.partition(":")
     provider = find_provider(settings.providers, name.strip())
     if not colon or not provider:
@@ -118,6 +119,8 @@ def _pinned(pinned: str, settings: Settings) -> Target:
         problem = f"{name!r} is no provider" if colon else f"{pinned!r} names no provider"
         raise error("invalid_request_error", f"{problem}. Use /provider:model with one of: {known}.")
     if not (model := model.strip()):
+        if provider.passes_paths and asked:
+            return Target(provider, asked, "the URL, which leaves the model to the body")
         raise error("invalid_request_error", f"The URL names the provider {name!r} but no model after the colon.")
     if provider.vendors_elsewhere and (vendor := _vendor(model, settings)):
         return Target(vendor, model, "the URL and the vendor's prefix")

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
+from claude_code_proxy.credentials import Credentials
 from claude_code_proxy.dialects.base import Answer
 from claude_code_proxy.wire.failure import ApiError, Failed, error, failed
 
@@ -94,10 +96,15 @@ class Upstream:
 
 
 class Pool:
-    """Connections to every upstream. Opened on first use, in the loop that uses it."""
+    """Connections to every upstream. Opened on first use, in the loop that uses it.
+
+    `credentials` proves to each of them who asks.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        self.credentials = Credentials()
         self._session: aiohttp.ClientSession | None = None
+        self._single: aiohttp.ClientSession | None = None
         self.use(settings)
 
     def use(self, settings: Settings) -> None:
@@ -124,6 +131,36 @@ class Pool:
         finally:
             response.close()  # does nothing to a connection whose body was read to its end
 
+    @contextlib.asynccontextmanager
+    async def passed(
+        self, method: str, url: str, body: AsyncIterator[bytes] | None, headers: Mapping[str, str]
+    ) -> AsyncGenerator[Upstream]:
+        """The same for a request of any kind, with a body of any size; the answer's body comes as it was encoded.
+
+        What is passed on while it comes cannot be sent twice, so it never goes on a connection that was used before.
+        """
+        if body is None:
+            session = self._session = self._session or self._open()
+        else:
+            session = self._single = self._single or self._open(once=True)
+        exact = URL(url, encoded=True)
+        try:
+            response = await session.request(
+                method,
+                exact,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                auto_decompress=False,
+                timeout=self._timeout,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as cause:
+            raise ApiError(_reason(cause, exact.authority)) from cause
+        try:
+            yield Upstream(response)
+        finally:
+            response.close()
+
     async def get(self, url: str, headers: Mapping[str, str], *, within: float) -> tuple[int, bytes]:
         """Ask for something small: the status and the whole body of the answer.
 
@@ -147,12 +184,13 @@ class Pool:
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._session:
-            await self._session.close()
+        for session in (self._session, self._single):
+            if session:
+                await session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self, *, once: bool = False) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, force_close=once),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"accept-encoding": "identity", "content-type": "application/json"},
             skip_auto_headers=("user-agent",),

@@ -183,7 +183,7 @@ DOORS: list[tuple[dict[str, str], int]] = [
     ({}, 401),
     ({"x-api-key": "wrong"}, 401),
     ({"x-api-key": ""}, 401),
-    ({"authorization": SECRET}, 401),
+    ({"authorization": SECRET}, 200),
     ({"authorization": f"Basic {SECRET}"}, 401),
     ({"authorization": "Bearer "}, 401),
     ({"x-api-key": f"{SECRET}x"}, 401),
@@ -205,9 +205,11 @@ async def test_57_a_secret_for_clients(stage: Stage) -> None:
                     assert answer.headers["x-should-retry"] == "false"
             assert (await post(url, f"{base}/v1/messages/count_tokens", hello(), **headers)).status == status
     sent = [f"{rec.headers} {rec.raw!r}" for upstream in stage.upstreams.values() for rec in upstream.requests]
-    assert len(sent) == 6 * 6
+    assert len(sent) == 6 * 8
     assert not any(SECRET in one for one in sent)
     assert (await post(url, "/v1/models", b"", method="GET")).status == 401
+    assert (await post(url, "/anthropic:/v1/files", b"", method="GET")).status in {401, 404}
+    assert not any(rec.path == "/v1/files" for rec in stage.anthropic.requests)
     assert (await post(url, "/", b"", method="GET")).status == 200
     assert (await post(url, "/", b"", method="HEAD")).status == 200
 

@@ -128,8 +128,9 @@ async def test_07_an_unknown_provider_is_told_the_valid_ones(stage: Stage, base:
 
 
 @pytest.mark.parametrize("tail", ["", "/count_tokens"])
-@pytest.mark.parametrize("base", ["/openai:", "/ollama:%20", "/gemini%3A", "/anthropic://"])
+@pytest.mark.parametrize("base", ["/openai:", "/ollama:%20", "/gemini%3A", "/openrouter://"])
 async def test_07_an_empty_model_is_refused(stage: Stage, base: str, tail: str) -> None:
+    """Under /anthropic: alone, where every path of Anthropic's passes, the model is the body's."""
     for stream in (False, True):
         answer = await post(stage.url, f"{base}/v1/messages{tail}", hello(stream=stream))
         assert (answer.status, answer.error()["type"]) == (400, "invalid_request_error")

@@ -35,8 +35,7 @@ class CountTokens:
         await answered(self._answer(scope, receive, send, pinned, record), send, record)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
-        headers = client_headers(scope)
-        admit(headers, self._settings)
+        headers = admit(client_headers(scope), self._settings)
         head = record.head = decode_head(await read_body(scope, receive, self._settings.max_body))
         kind = "" if pinned else kind_of(head, headers, self._settings.tables.kinds)
         record.target = str(route(pinned, head.model, self._settings, kind))

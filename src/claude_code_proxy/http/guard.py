@@ -14,25 +14,30 @@ if TYPE_CHECKING:
 
     from claude_code_proxy.settings import Settings
 
+_PLACES: Final = ("x-api-key", "authorization")
 _SCHEME: Final = "bearer "
 _OPTION: Final = "--host"
 
 _log = logging.getLogger(__name__)
 
 
-def admit(headers: Mapping[str, str], settings: Settings) -> None:
-    """Let a request in if its `x-api-key` or bearer token is PROXY_API_KEY, or none is set.
+def admit(headers: Mapping[str, str], settings: Settings) -> Mapping[str, str]:
+    """The headers of a request whose `x-api-key` or bearer token is PROXY_API_KEY, without that, which goes no further.
 
-    `headers` have names in lower case. Raises `ApiError` (401).
+    Where none is set, every request is let in with all its headers. Names are in lower case. Raises `ApiError` (401).
     """
     if not settings.proxy_api_key:
-        return
-    token = headers.get("authorization", "")
-    token = token[len(_SCHEME) :].strip() if token.lower().startswith(_SCHEME) else ""
+        return headers
     wanted = settings.proxy_api_key.encode()
-    if not any(hmac.compare_digest(one.encode("latin-1"), wanted) for one in (headers.get("x-api-key", ""), token)):
+    ours = [name for name in _PLACES if hmac.compare_digest(_token(headers.get(name, "")).encode("latin-1"), wanted)]
+    if not ours:
         message = "This proxy wants its own key: send its PROXY_API_KEY as x-api-key or as a bearer token."
         raise error("authentication_error", message, final=True)
+    return {name: value for name, value in headers.items() if name not in ours}
+
+
+def _token(value: str) -> str:
+    return value[len(_SCHEME) :].strip() if value.lower().startswith(_SCHEME) else value
 
 
 def warn_if_open(settings: Settings, argv: Sequence[str]) -> None:

@@ -37,8 +37,7 @@ class Messages:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
         settings = self._settings
-        headers = client_headers(scope)
-        admit(headers, settings)
+        headers = admit(client_headers(scope), settings)
         head = record.head = decode_head(await read_body(scope, receive, settings.max_body))
         kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
         target = route(pinned, head.model, settings, kind)

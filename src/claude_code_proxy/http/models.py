@@ -46,8 +46,7 @@ class Models:
         ident = scope["path"].partition(MODELS)[2].strip("/")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         record.model, record.target = ident or "-", pinned or "-"
-        headers = client_headers(scope)
-        admit(headers, self._settings)
+        headers = admit(client_headers(scope), self._settings)
         if headers.get(MARK) == self._catalogue.mark:
             raise error("not_found_error", "This is the proxy itself, which is no provider of its own.")
         if ident:
@@ -60,7 +59,7 @@ class Models:
     async def _pinned(self, pinned: str) -> Model:
         """The model of a URL, whether or not its provider lists it."""
         target = route(pinned, "", self._settings)
-        target.provider.credentials()  # a provider that is not set up is told, as it is to a message
+        target.provider.check()  # a provider that is not set up is told, as it is to a message
         known = await self._catalogue.of(target.provider)
         model = next((model for model in known if model.name == target.model), None)
         if model := model or described(target.model, {}, target.provider, self._settings):
