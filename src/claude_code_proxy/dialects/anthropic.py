@@ -1,7 +1,8 @@
 """Anthropic's own wire format: passed through, not translated.
 
 The raw body goes on with only `model` replaced, the answer's bytes come back untouched. Newer Claude models
-bind their thinking to the whole prompt before it, so any edit would make later turns fail.
+bind their thinking to the whole prompt before it, so any edit would make later turns fail. What other models left
+in the conversation is taken out, the same way on every turn.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from msgspec import Struct
 from claude_code_proxy.dialects import errors
 from claude_code_proxy.dialects.base import Dialect, Outgoing, told
 from claude_code_proxy.dialects.event_stream import MEDIA_TYPE, EventStream
+from claude_code_proxy.dialects.foreign import own_messages
 from claude_code_proxy.dialects.native import NativeDecoder, quirks_of
 from claude_code_proxy.wire.events import Block, Signature, Text, Thinking, ToolArgs, ToolCall
 from claude_code_proxy.wire.failure import Failed, error, failed, from_error
@@ -71,11 +73,9 @@ def request(call: Call) -> Outgoing:
     """The client's own request, to another model. Raises `ApiError` (400) for a name that no path can hold."""
     if place := _PLACES.get(quirks_of(call.quirks).endpoint):
         return _to_cloud(call, place)
-    changes: dict[str, str | int] = {}
+    changes = _changes(call)
     if call.model != call.head.model:
         changes["model"] = call.model
-    if _over_cap(call):
-        changes["max_tokens"] = call.max_output_tokens
     body = call.head.with_fields(**changes) if changes else call.head.raw
     query = f"?{call.query}" if call.query else ""
     return Outgoing(f"{call.base_url}/v1/messages{query}", body, forwarded_headers(call))
@@ -97,10 +97,17 @@ def _to_cloud(call: Call, place: _Place) -> Outgoing:
         if betas := headers.pop("anthropic-beta", ""):
             changes["anthropic_beta"] = [beta.strip() for beta in betas.split(",")]
     changes = {name: value for name, value in changes.items() if value is None or name not in call.head.fields}
-    if _over_cap(call):
-        changes["max_tokens"] = call.max_output_tokens
+    changes |= _changes(call)
     path = (place.streamed if call.head.stream else place.whole).format(quote(model, safe=place.safe))
     return Outgoing(call.base_url + path, call.head.with_fields(**changes), tuple(headers.items()))
+
+
+def _changes(call: Call) -> dict[str, Any]:
+    """The fields that do not go as they came: what is over the user's limit, and what other models left behind."""
+    changes: dict[str, Any] = {"max_tokens": call.max_output_tokens} if _over_cap(call) else {}
+    if (messages := own_messages(call.head)) is not None:
+        changes["messages"] = messages
+    return changes
 
 
 def _over_cap(call: Call) -> bool:
