@@ -189,7 +189,7 @@ async def test_a_client_that_leaves_while_it_sends(stage: Stage) -> None:
     await writer.drain()
     await asyncio.sleep(0.2)
     writer.close()
-    [line] = await stage.keyed.log.until("POST /v1/gone")
+    [line] = await stage.keyed.log.until("POST /anthropic:/v1/gone")
     assert " 499 " in line
     stage.keyed.log.check()
 
