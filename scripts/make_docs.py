@@ -17,6 +17,8 @@ from claude_code_proxy.providers import load_providers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from claude_code_proxy.providers import Provider
+
 DOCS = Path(__file__).parents[1] / "docs"
 NOTE = "<!-- made by scripts/make_docs.py: change the tables it reads, not this page -->\n"
 
@@ -49,7 +51,7 @@ def providers() -> str:
     rows = [
         (
             f"`{row.name}`" + "".join(f", `{alias}`" for alias in row.aliases),
-            f"`{row.dialect}`",
+            _dialects(row),
             row.base_url or "–",
             f"`{row.base_url_env}`" if row.base_url_env else "–",
             f"`{row.api_key_env}`" + (" (optional)" if row.key_optional else "") if row.api_key_env else "none needed",
@@ -59,6 +61,16 @@ def providers() -> str:
     ]
     head = ("name in URLs", "dialect", "address", "variable that moves it", "key", "quirks")
     return "\n".join([NOTE, "# Built-in providers\n", table(head, rows)])
+
+
+def _dialects(row: Provider) -> str:
+    """The dialect it speaks, and others for some of its models."""
+    by_model = [
+        f"`{one.dialect}` for {', '.join(f'`{pattern}`' for pattern in one.match)}"
+        for one in row.model_dialect
+        if one.dialect != row.dialect
+    ]
+    return "; ".join([f"`{row.dialect}`", *by_model])
 
 
 def models() -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.dialects.base import Call, Local, told
 from claude_code_proxy.dialects.errors import as_sent
@@ -52,7 +54,8 @@ class Exchange:
         client_headers: Mapping[str, str],
         query: str,
     ) -> None:
-        self.head, self.target, self.seed = head, target, seed
+        self.head, self.seed = head, seed
+        self.target = structs.replace(target, provider=target.provider.for_model(target.model))
         self.client_headers, self.query = client_headers, query
         self.headers: list[tuple[bytes, bytes]] = []
         self.watch = Watch()

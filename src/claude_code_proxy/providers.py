@@ -13,15 +13,17 @@ import msgspec
 from msgspec import Meta, Struct
 
 from claude_code_proxy.dialects import DIALECTS
+from claude_code_proxy.dialects.models import named
 from claude_code_proxy.dialects.native import quirks_of as native_quirks
 from claude_code_proxy.dialects.openai_chat.quirks import quirks_of as chat_quirks
+from claude_code_proxy.dialects.openai_responses.quirks import quirks_of as responses_quirks
 from claude_code_proxy.wire.failure import error
 from claude_code_proxy.wire.json_text import digits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-Auth = Literal["bearer", "x-api-key", "x-goog-api-key"]
+Auth = Literal["bearer", "api-key", "x-api-key", "x-goog-api-key"]
 Path = Annotated[str, Meta(pattern="^/")]
 
 _OF_THE_DIALECT: Final = frozenset({"auth", "body", "model_body", "models_paths", "path_prefix", "prepare", "quirks"})
@@ -31,6 +33,7 @@ _log = logging.getLogger(__name__)
 _QUIRKS: Final[dict[str, Callable[[Mapping[str, Any]], Struct]]] = {
     "anthropic": native_quirks,
     "openai_chat": chat_quirks,
+    "openai_responses": responses_quirks,
 }
 """What reads a provider's quirks, by its dialect; each raises `msgspec.ValidationError` for unknown ones."""
 
@@ -40,6 +43,14 @@ class ModelBody(Struct, frozen=True, forbid_unknown_fields=True):
 
     match: str
     body: dict[str, Any]
+
+
+class ModelDialect(Struct, frozen=True, forbid_unknown_fields=True):
+    """Another dialect, and its quirks, for models whose bare name matches one of the patterns in lower case."""
+
+    match: tuple[str, ...]
+    dialect: str
+    quirks: dict[str, Any] = {}
 
 
 class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -66,6 +77,7 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     quirks: dict[str, Any] = {}
     body: dict[str, Any] = {}
     model_body: tuple[ModelBody, ...] = ()
+    model_dialect: tuple[ModelDialect, ...] = ()
     prepare: Literal["", "ollama"] = ""
 
     def __repr__(self) -> str:
@@ -87,6 +99,13 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             if fnmatchcase(model.lower(), row.match):
                 extra |= row.body
         return extra
+
+    def for_model(self, model: str) -> Provider:
+        """This provider as the model is to be asked: in the dialect of the first row that matches it."""
+        row = next((row for row in self.model_dialect if named(model, row.match)), None)
+        if row is None or row.dialect == self.dialect:
+            return self
+        return msgspec.structs.replace(self, dialect=row.dialect, quirks=row.quirks, model_dialect=())
 
     @property
     def host(self) -> str:
@@ -129,33 +148,50 @@ def load_providers(
     rows: dict[str, dict[str, Any]] = tomllib.loads(files(__package__).joinpath("providers.toml").read_text("utf-8"))
     for name, table in (overlay or {}).items():
         row = rows.get(name.lower(), {})
+        if "base_url" in table:
+            row = _elsewhere(row)
         rows[name.lower()] = {**_respoken(row, table.get("dialect")), **table}
     return {name: _provider(name, row, environ) for name, row in rows.items()}
 
 
+def _elsewhere(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row for another address: a server there may know one dialect only."""
+    return {key: value for key, value in row.items() if key != "model_dialect"}
+
+
 def _respoken(row: Mapping[str, Any], dialect: str | None) -> dict[str, Any]:
-    """A row in another dialect: what belongs to its own means nothing there."""
-    if not dialect or dialect == row.get("dialect"):
+    """A row in a dialect that was chosen: what belongs to another means nothing there, nor what depends on models."""
+    if not dialect:
         return dict(row)
-    return {**{key: value for key, value in row.items() if key not in _OF_THE_DIALECT}, "dialect": dialect}
+    chosen = _elsewhere(row)
+    if dialect == row.get("dialect"):
+        return chosen
+    known = [one.get("quirks", {}) for one in row.get("model_dialect", ()) if one.get("dialect") == dialect]
+    kept = {key: value for key, value in chosen.items() if key not in _OF_THE_DIALECT}
+    return {**kept, "dialect": dialect, "quirks": known[0] if known else {}}
 
 
 def _provider(name: str, row: Mapping[str, Any], environ: Mapping[str, str]) -> Provider:
+    moved = environ.get(str(row.get("base_url_env", "")), "").strip()
+    if moved and moved.rstrip("/") != row.get("base_url"):
+        row = _elsewhere(row)
     row = _respoken(row, environ.get(f"{name.upper().replace('-', '_')}_DIALECT", "").strip())
     try:
         provider = msgspec.convert({**_filled(row, environ), "name": name}, Provider)
-        if check := _QUIRKS.get(provider.dialect):
-            check(provider.quirks)
+        spoken = [(provider.dialect, provider.quirks), *((one.dialect, one.quirks) for one in provider.model_dialect)]
+        for dialect, quirks in spoken:
+            if check := _QUIRKS.get(dialect):
+                check(quirks)
     except msgspec.ValidationError as cause:
         message = f"provider {name!r}: {cause}"
         raise ProviderError(message) from None
-    if provider.dialect not in DIALECTS:
-        message = f"provider {name!r}: dialect must be one of {', '.join(DIALECTS)}, not {provider.dialect!r}"
-        raise ProviderError(message)
-    base_url = environ.get(provider.base_url_env, "").strip() or provider.base_url
+    for dialect, _ in spoken:
+        if dialect not in DIALECTS:
+            message = f"provider {name!r}: dialect must be one of {', '.join(DIALECTS)}, not {dialect!r}"
+            raise ProviderError(message)
     return msgspec.structs.replace(
         provider,
-        base_url=_checked_url(base_url, provider.base_url_env or f"provider {name!r}: base_url"),
+        base_url=_checked_url(moved or provider.base_url, provider.base_url_env or f"provider {name!r}: base_url"),
         api_key=environ.get(provider.api_key_env, "").strip() or provider.api_key,
     )
 

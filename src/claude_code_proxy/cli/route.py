@@ -24,5 +24,5 @@ def run(model: str, url: str, *, explain: bool) -> int:
         except ApiError as cause:
             key = str(cause)
         sys.stdout.write(f"  rule     {target.rule}\n  address  {provider.root}\n  key      {key}\n")
-        sys.stdout.write(f"  dialect  {provider.dialect}\n")
+        sys.stdout.write(f"  dialect  {provider.for_model(target.model).dialect}\n")
     return 0
