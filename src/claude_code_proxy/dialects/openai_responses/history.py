@@ -52,7 +52,8 @@ def input_items(conversation: Sequence[Message], place: Place, quirks: Quirks) -
             out += _answers(turns, calls, quirks)
             calls = []
     out += [_output(call.sent, NO_RESULT) for call in calls]
-    if not out or out[-1].get("role") in {"assistant", "developer", "system"}:  # nothing is asked
+    silent = all(item.get("role") in {"developer", "system"} for item in out)
+    if silent or out[-1].get("role") == "assistant":  # nothing is asked
         out.append(_message("user", [text_part(_CONTINUE)]))
     return out
 
