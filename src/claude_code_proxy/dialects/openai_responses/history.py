@@ -76,7 +76,7 @@ class _Turn:
         self.wanted: list[_Wanted] = []
         self._seen = seen
         self._held: list[Item] = []  # reasoning, until the item that it belongs before
-        self._message = Next("message")
+        self._message: Next | None = None  # that the held reasoning belongs before
         self._before: dict[str, tuple[list[Item], str]] = {}  # by call: the reasoning before it, the call's own id
         self._searches: set[str] = set()  # that go back as they were
         blocks = list(blocks_in(turns))
@@ -117,6 +117,8 @@ class _Turn:
     def _thinking(self, block: Content, place: Place) -> None:
         if (carried := place.read(block)) is None:
             return
+        if self._message:  # its text is gone, and what stood before it goes, too
+            self._held, self._message = [], None
         if item := reasoning_item(carried, block["thinking"]):
             self._held.append(item)
         match carried.next:
@@ -134,7 +136,7 @@ class _Turn:
                 pass
 
     def _say(self, text: str) -> None:
-        said, self._message = self._message, Next("message")
+        said, self._message = self._message or Next("message"), None
         self.items += self._held
         self._held = []
         item: Item = {"type": "message", "role": "assistant"}

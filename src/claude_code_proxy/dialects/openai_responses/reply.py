@@ -26,6 +26,7 @@ from claude_code_proxy.dialects.openai_responses.output import (
     Reasoning,
     Search,
 )
+from claude_code_proxy.dialects.openai_responses.unwrap import WrappedCalls
 from claude_code_proxy.dialects.openai_responses.usage import usage_in
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.events import Signature, Stop, StopReason, Text, Thinking, ToolArgs, ToolCall, Usage
@@ -71,6 +72,8 @@ def reply(call: Call, outgoing: Outgoing, answer: Answer, watch: Watch) -> Reply
     place = Place(call.model, call.base_url)
     decoder = ResponsesDecoder(call.seed, place, outgoing.tools, prompt_tokens=lambda: count(call.head))
     filters: list[Machine[Event, Event]] = [ThinkTags(place.mint())]
+    if outgoing.tools:
+        filters.append(WrappedCalls(outgoing.tools))
     if stops := _stops(call):  # the API looks for none
         filters.append(StopSequences(stops, prompt_tokens=lambda: count(call.head)))
     return translated(call, answer, watch, decoder, *filters)

@@ -19,6 +19,7 @@ from claude_code_proxy.dialects.openai_responses.quirks import quirks_of
 from claude_code_proxy.wire.check import checked
 from claude_code_proxy.wire.events import Stop
 from claude_code_proxy.wire.head import body_of
+from claude_code_proxy.wire.json_text import fields, items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,15 +89,15 @@ def _reasoning(request: Request, rule: ModelRule, quirks: Quirks, *, searching: 
     """How hard to think, and whether to tell of it."""
     if not rule.efforts:
         return {}
-    fields: dict[str, Any] = {}
+    asked: dict[str, Any] = {}
     if level := wanted(request):
         effort = clipped(level, rule.efforts)
-        fields["effort"] = "low" if searching and effort == "minimal" else effort  # that level cannot search
+        asked["effort"] = "low" if searching and effort == "minimal" else effort  # that level cannot search
     thinking = request.get("thinking") or {}
     shown = thinking.get("type") in _THINKING and thinking.get("display") != "omitted"
     if shown and quirks.summary not in {"", "off"}:
-        fields["summary"] = quirks.summary
-    return fields
+        asked["summary"] = quirks.summary
+    return asked
 
 
 def _sampling(request: Request, rule: ModelRule) -> dict[str, Any]:
@@ -110,17 +111,50 @@ def _text(request: Request) -> dict[str, Any]:
     text: dict[str, Any] = {}
     form = config.get("format")
     if isinstance(form, dict) and form.get("type") == "json_schema":
-        text["format"] = {
-            "type": "json_schema",
-            "name": "response",
-            "schema": form.get("schema") or {},
-            "strict": False,
-        }
+        schema = fields(form.get("schema"))
+        text["format"] = {"type": "json_schema", "name": "response", "schema": schema, "strict": _strict(schema)}
     for said in (config.get("verbosity"), request.get("verbosity")):
         if said in _VERBOSITIES:
             text["verbosity"] = said
             break
     return text
+
+
+_STRICT: Final = frozenset(
+    {
+        "$defs",
+        "$ref",
+        "additionalProperties",
+        "anyOf",
+        "const",
+        "description",
+        "enum",
+        "items",
+        "properties",
+        "required",
+        "title",
+        "type",
+    }
+)
+"""What a schema that is held to strictly may say; wire.md §2.4."""
+
+
+def _strict(schema: dict[str, Any]) -> bool:
+    """Whether the API would take a schema as one to be held to strictly: it refuses those that leave things open."""
+    return schema.get("type") == "object" and _closed(schema)
+
+
+def _closed(schema: object) -> bool:
+    if not isinstance(schema, dict):
+        return False
+    parts = [*fields(schema.get("properties")).values(), *fields(schema.get("$defs")).values()]
+    parts += [*items(schema.get("anyOf")), *([schema["items"]] if "items" in schema else [])]
+    if schema.get("type") == "object" or "properties" in schema:
+        complete = set(fields(schema.get("properties"))) == {str(name) for name in items(schema.get("required"))}
+        if not complete or schema.get("additionalProperties") is not False:
+            return False
+    said = schema.keys() & {"$ref", "anyOf", "const", "enum", "type"}
+    return bool(said) and schema.keys() <= _STRICT and all(_closed(part) for part in parts)
 
 
 def _tool_fields(
