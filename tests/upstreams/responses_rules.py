@@ -24,6 +24,7 @@ Status = Literal["in_progress", "completed", "incomplete"]
 Phase = Literal["commentary", "final_answer"]
 
 REASONING_MODELS = ("gpt-5", "gpt-6", "o1", "o3", "o4", "codex-")
+OTHER_MODELS = ("gpt-4", "gpt-3.5", "chatgpt-4")
 
 
 class _Strict(Struct, forbid_unknown_fields=True):
@@ -281,6 +282,7 @@ def _supported(req: Request) -> Fault | None:
         for name in ("temperature", "top_p"):
             if getattr(req, name) is not UNSET:
                 return Fault(f"Unsupported parameter: '{name}' is not supported with this model.", name)
+    if not req.model.startswith(OTHER_MODELS):
         return None
     if req.reasoning is not UNSET:
         return Fault("Unsupported parameter: 'reasoning.effort' is not supported with this model.", "reasoning.effort")

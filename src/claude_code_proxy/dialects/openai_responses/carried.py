@@ -37,7 +37,7 @@ class Carried(Struct, frozen=True, omit_defaults=True):
 
     `place` is where it was minted. `id`, `encrypted` and `lengths` (of the parts that the block's text was
     joined from) are those of an item of reasoning; `readable`: its text is the reasoning itself, not a summary.
-    Reasoning of which no `next` is known goes with the reasoning after it.
+    Reasoning that other reasoning came after has no `next`; that other one has its id in `after`.
     """
 
     place: str
@@ -45,6 +45,7 @@ class Carried(Struct, frozen=True, omit_defaults=True):
     encrypted: str = ""
     lengths: tuple[int, ...] = ()
     readable: bool = False
+    after: tuple[str, ...] = ()
     next: Next | None = None
 
 

@@ -21,7 +21,7 @@ from claude_code_proxy.dialects.conversation import (
     system_text,
 )
 from claude_code_proxy.dialects.names import upstream_id, upstream_name
-from claude_code_proxy.dialects.openai_responses.carried import Next, reasoning_item
+from claude_code_proxy.dialects.openai_responses.carried import Carried, Next, reasoning_item
 from claude_code_proxy.dialects.openai_responses.parts import output_of, parts_of, text_part
 from claude_code_proxy.dialects.openai_responses.web import SERVER_ID
 
@@ -75,34 +75,32 @@ class _Turn:
         self.items: list[Item] = []
         self.wanted: list[_Wanted] = []
         self._seen = seen
-        self._held: list[Item] = []  # reasoning, until the item that it belongs before
-        self._message: Next | None = None  # that the held reasoning belongs before
+        self._loose: dict[str, Item] = {}  # reasoning that other reasoning came after, by id
+        self._held: list[Item] = []  # reasoning, until the message that it belongs before
+        self._message: Next | None = None  # that message
         self._before: dict[str, tuple[list[Item], str]] = {}  # by call: the reasoning before it, the call's own id
         self._searches: set[str] = set()  # that go back as they were
-        blocks = list(blocks_in(turns))
-        self._find_reasoning_of_calls(blocks, place)
-        for block in blocks:
-            self._take(block, place)
+        thoughts = [block for block in blocks_in(turns) if block.get("type") == "thinking"]
+        self._carried = [(place.read(block), block["thinking"]) for block in thoughts]
+        for carried, thinking in self._carried:  # clients may put calls last: reasoning is brought to them
+            if carried and carried.next and carried.next.kind == "call":
+                self._before[carried.next.call_id] = (self._chain(carried, thinking), carried.next.id)
+            elif carried and not carried.next and (item := reasoning_item(carried, thinking)):
+                self._loose[carried.id] = item
+        self._carried.reverse()
+        for block in blocks_in(turns):
+            self._take(block)
 
-    def _find_reasoning_of_calls(self, blocks: Sequence[Content], place: Place) -> None:
-        """Clients may put calls last, so reasoning is brought to its call, not the call to its reasoning."""
-        held: list[Item] = []
-        for block in blocks:
-            carried = place.read(block) if block.get("type") == "thinking" else None
-            if carried is None:
-                continue
-            if item := reasoning_item(carried, block["thinking"]):
-                held.append(item)
-            if carried.next is None:
-                continue
-            if carried.next.kind == "call":
-                self._before[carried.next.call_id] = (held, carried.next.id)
-            held = []
+    def _chain(self, carried: Carried, thinking: str) -> list[Item]:
+        """Reasoning, and that which it came after."""
+        own = reasoning_item(carried, thinking)
+        before = [self._loose.pop(ident, None) for ident in carried.after] if own else []
+        return [item for item in (*before, own) if item]
 
-    def _take(self, block: Content, place: Place) -> None:
+    def _take(self, block: Content) -> None:
         match block.get("type"):
             case "thinking":
-                self._thinking(block, place)
+                self._thinking(*self._carried.pop())
             case "text" if block["text"].strip():
                 self._say(block["text"])
             case "tool_use":
@@ -114,26 +112,15 @@ class _Turn:
             case kind if kind in SERVER_BLOCKS:
                 self.items.append({"type": "message", "role": "assistant", "content": as_text(block)})
 
-    def _thinking(self, block: Content, place: Place) -> None:
-        if (carried := place.read(block)) is None:
-            return
-        if self._message:  # its text is gone, and what stood before it goes, too
-            self._held, self._message = [], None
-        if item := reasoning_item(carried, block["thinking"]):
-            self._held.append(item)
-        match carried.next:
-            case Next("message") as message:
-                self._message = message
-            case Next("call"):
-                self._held = []  # it is brought to its call
-            case Next("item", item=whole) if whole:
-                self.items += [*self._held, whole]
+    def _thinking(self, carried: Carried | None, thinking: str) -> None:
+        match carried and carried.next:
+            case Next("message") as message if carried:
+                self._held, self._message = self._chain(carried, thinking), message
+            case Next("item", item=whole) if carried and whole:
+                self.items += [*self._chain(carried, thinking), whole]
                 self._searches.add(f"{SERVER_ID}{whole.get('id')}")
-                self._held = []
-            case Next():
-                self._held = []
-            case None:
-                pass
+            case _:
+                pass  # it is with its call, or cannot go back
 
     def _say(self, text: str) -> None:
         said, self._message = self._message or Next("message"), None

@@ -198,7 +198,7 @@ class Reasoning(Item):
             joint = JOINT if before not in {None, at} else ""
             yield Thinking(joint + text)
 
-    def carried(self, place: str, following: Next | None) -> Carried | None:
+    def carried(self, place: str, after: tuple[str, ...], following: Next | None) -> Carried | None:
         """What the next signature carries of it; None if there is nothing that anyone wants back."""
         encrypted = _text(self.whole.get("encrypted_content"))
         readable = self._field == "content"
@@ -208,7 +208,7 @@ class Reasoning(Item):
         if not (encrypted or readable):
             return Carried(place, next=following if following and following.phase else None)
         lengths = lengths if len(lengths) > 1 else ()
-        return Carried(place, self.ident, encrypted, lengths, readable, following)
+        return Carried(place, self.ident, encrypted, lengths, readable, after, following)
 
 
 class FunctionCall(Item):

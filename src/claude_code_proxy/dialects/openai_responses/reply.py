@@ -95,6 +95,7 @@ class ResponsesDecoder:
     """
 
     __slots__ = (
+        "_after",
         "_by_ident",
         "_by_index",
         "_counted",
@@ -118,6 +119,7 @@ class ResponsesDecoder:
         self._by_ident: dict[str, Item] = {}
         self._queue: deque[Item] = deque()  # items that are being told; the first one is heard, the others wait
         self._pending: Reasoning | None = None  # it is told, and its signature waits for what follows
+        self._after: list[str] = []  # ids of reasoning that only other reasoning came after
         self._searches: list[tuple[str, dict[str, Any]]] = []  # that wait for the answer which cites their hits
         self._ids: set[str] = set()
         self._counted = self._garbled = False
@@ -316,7 +318,8 @@ class ResponsesDecoder:
         """The signature of the reasoning before `following`, or of what has to be carried without any."""
         pending, self._pending = self._pending, None
         if pending:
-            carried = pending.carried(str(self._place), following)
+            carried = pending.carried(str(self._place), tuple(self._after), following)
+            self._after = [] if following else [*self._after, pending.ident]
         else:
             carried = Carried(str(self._place), next=following) if following and following.phase else None
         if carried:
@@ -341,8 +344,8 @@ def _match(told: deque[Item], whole: dict[str, Any]) -> Item | None:
     Some servers give an item another id in each event, or leave items out of the end that were in the stream.
     """
     for n, item in enumerate(told):
-        call_id = whole.get("call_id")
-        if item.kind == whole.get("type") and (not isinstance(item, FunctionCall) or item.call_id in {"", call_id}):
+        other = isinstance(item, FunctionCall) and item.call_id and item.call_id != whole.get("call_id")
+        if item.kind == whole.get("type") and not other:
             for _ in range(n + 1):
                 told.popleft()
             return item

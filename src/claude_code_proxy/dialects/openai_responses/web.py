@@ -16,6 +16,7 @@ SERVER_ID: Final = "srvtoolu_"
 """What the ids of searches begin with at the client; the item's own id follows."""
 
 _PREFIX: Final = "web_search"
+_ACTION: Final = ("type", "query", "url", "pattern")
 _PLACES: Final = ("city", "region", "country", "timezone")
 
 
@@ -60,8 +61,11 @@ def _domains(asked: Mapping[str, Any], name: str) -> list[str]:
 
 def carried_search(item: Mapping[str, Any]) -> dict[str, Any]:
     """A search as it goes back with the reasoning before it: without its sources, which the API does not take."""
-    action = {name: value for name, value in fields(item.get("action")).items() if name != "sources"}
-    return {"type": "web_search_call", "id": item.get("id"), "status": item.get("status"), "action": action}
+    action = fields(item.get("action"))
+    said: dict[str, Any] = {name: paired(action[name]) for name in _ACTION if isinstance(action.get(name), str)}
+    if queries := [paired(query) for query in items(action.get("queries")) if isinstance(query, str)]:
+        said["queries"] = queries
+    return {"type": "web_search_call", "id": _plain(item.get("id")), "status": "completed", "action": said}
 
 
 def _query(item: Mapping[str, Any]) -> str | None:
