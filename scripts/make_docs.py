@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from claude_code_proxy.dialects.models import rules
-from claude_code_proxy.dialects.openai_chat.reply import STOP_REASONS
+from claude_code_proxy.dialects.openai_chat.reply import STOP_REASONS as CHAT_REASONS
+from claude_code_proxy.dialects.openai_responses.reply import STOP_REASONS as RESPONSES_REASONS
 from claude_code_proxy.providers import load_providers
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from claude_code_proxy.providers import Provider
 
 DOCS = Path(__file__).parents[1] / "docs"
+DIALECTS = ("openai_chat", "openai_responses", "anthropic")
 NOTE = "<!-- made by scripts/make_docs.py: change the tables it reads, not this page -->\n"
 
 
@@ -31,16 +33,23 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def translation() -> str:
     data: dict[str, Any] = tomllib.loads((DOCS / "translation.toml").read_text("utf-8"))
     parts = [NOTE, "# What becomes of each field and block\n"]
-    parts.append("`openai_chat` is translated; `anthropic` passes through, so everything not named stays as it came.\n")
+    parts.append(
+        "`openai_chat` and `openai_responses` are translated; `anthropic` passes through, so everything not named stays"
+        " as it came.\n"
+    )
     for title, kind, key in (
         ("Requests", "request", "field"),
         ("Blocks", "block", "block"),
         ("Replies", "reply", "said"),
     ):
-        rows = [(row[key], row["openai_chat"], row.get("anthropic", data["anthropic_all"])) for row in data[kind]]
-        parts += [f"\n## {title}\n", table((key, "openai_chat", "anthropic"), rows)]
-    reasons = [(f"`{finish}`", f"`{reason}`") for finish, reason in STOP_REASONS.items()]
-    parts += ["\n## Stop reasons\n", table(("finish_reason", "stop_reason"), reasons)]
+        rows = [[row[key], *(row.get(name, data.get(f"{name}_all")) for name in DIALECTS)] for row in data[kind]]
+        parts += [f"\n## {title}\n", table((key, *DIALECTS), rows)]
+    for name, head, known in (
+        ("openai_chat", "finish_reason", CHAT_REASONS),
+        ("openai_responses", "status or incomplete_details.reason", RESPONSES_REASONS),
+    ):
+        reasons = [(f"`{finish}`", f"`{reason}`") for finish, reason in known.items()]
+        parts += [f"\n## Stop reasons of {name}\n", table((head, "stop_reason"), reasons)]
     parts.append(
         "\nAnything else is `end_turn`. With a tool call `end_turn` becomes `tool_use`, and without one the reverse.\n"
     )
