@@ -217,3 +217,22 @@ async def test_a_refusal(claude: Claude, ours: Proxy, upstream: FakeResponses) -
     run = await claude.run(ours.url)
     assert run.result["is_error"]
     assert "I will not." in json.dumps(run.lines)
+
+
+async def test_an_organisation_that_is_not_verified(claude: Claude, ours: Proxy, upstream: FakeResponses) -> None:
+    message = "Your organization must be verified to generate reasoning summaries. Please go to the settings."
+    error = {
+        "message": message,
+        "type": "invalid_request_error",
+        "param": "reasoning.summary",
+        "code": "unsupported_value",
+    }
+
+    def script(rec: Recorded) -> Http | Resp:
+        return Http(400, {"error": error}) if "summary" in rec.json.get("reasoning", {}) else Resp("Hello.")
+
+    upstream.use(by=script)
+    assert (await claude.run(ours.url)).answer == "Hello."
+    assert [("summary" in rec.json["reasoning"]) for rec in upstream.posts] == [True, False]
+    assert (await claude.run(ours.url)).answer == "Hello."
+    assert len(upstream.posts) == 3

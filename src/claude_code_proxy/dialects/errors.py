@@ -80,6 +80,7 @@ _STATUS_OF: Final[dict[str, int]] = {
     "overloaded_error": 529,
     "provider_overloaded": 529,
     "server_is_overloaded": 529,
+    "slow_down": 529,
     "capacity_exceeded": 529,
 }
 """The HTTP status that a code or type stands for, in an error that comes without one (wire.md §5.4, §10.1)."""

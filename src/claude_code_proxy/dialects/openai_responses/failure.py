@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from claude_code_proxy.dialects import errors
+from claude_code_proxy.dialects.openai_responses.summaries import learnt
 from claude_code_proxy.wire.failure import failed
 from claude_code_proxy.wire.json_text import fields
 
@@ -26,7 +27,8 @@ _FORGET: Final = "capability_rejected: thinking_signature"
 
 def failure(call: Call, answer: Answer, body: bytes) -> Failed:
     """What an HTTP error answer means; never an exception, whatever the body holds."""
-    return _renewed(errors.failure(call, answer, body), body.decode("utf-8", "replace")[:4000])
+    failure = learnt(errors.failure(call, answer, body), call.base_url)
+    return _renewed(failure, body.decode("utf-8", "replace")[:4000])
 
 
 def failure_inside(holder: dict[str, Any]) -> Failed:

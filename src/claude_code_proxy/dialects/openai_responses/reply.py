@@ -51,7 +51,7 @@ STOP_REASONS: Final[dict[str, StopReason]] = {
     "incomplete": "max_tokens",
     "content_filter": "refusal",
 }
-"""What a status, or the reason why a response is incomplete, means; any other is an end of the turn."""
+"""What a status means, or the reason why a response is incomplete; with any other reason it is just that."""
 
 _TERMINAL: Final = {
     "response.completed": "completed",
@@ -62,6 +62,9 @@ _TERMINAL: Final = {
 }
 _WHOLE: Final = frozenset({"completed", "incomplete"})
 """The statuses of a response that is all there will be of it."""
+
+_ENDS: Final = frozenset({"incomplete", "failed", "cancelled"})
+"""The statuses that are believed whatever the event is called."""
 
 _NOT_JSON: Final = failed("api_error", "The upstream sent something that is not JSON.", status=502)
 _IDENT: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
@@ -171,7 +174,8 @@ class ResponsesDecoder:
             return
         response = fields(chunk.get("response"))
         if kind in _TERMINAL:
-            yield from self._end(response, _TERMINAL[kind])
+            told = str(response.get("status"))  # some servers say `completed` of all that ends
+            yield from self._end(response, told if told in _ENDS else _TERMINAL[kind])
         elif kind == "response.output_item.added":
             yield from self._added(chunk)
         elif kind == "response.output_item.done":
@@ -203,9 +207,9 @@ class ResponsesDecoder:
         if not self._counted:
             yield Usage(self._prompt_tokens(), max(1, self._said_chars // CHARS_PER_TOKEN))
         reason = str(fields(response.get("incomplete_details")).get("reason") or "")
-        raw = (reason if status == "incomplete" else "") or status
         refused = any(isinstance(item, Message) and item.refused for item in self._items)
-        yield Stop("refusal" if refused else STOP_REASONS.get(raw, "end_turn"), raw)
+        meant = STOP_REASONS.get(reason if status == "incomplete" else status, STOP_REASONS[status])
+        yield Stop("refusal" if refused else meant, reason or status)
 
     # -- items
 
@@ -254,7 +258,9 @@ class ResponsesDecoder:
 
     def _heard(self, item: Item) -> bool:
         """Whether what an item says can be passed on at once."""
-        return bool(self._queue) and self._queue[0] is item and not (self._searches and isinstance(item, Message))
+        if not self._queue:
+            return item.done and item is self._items[-1]
+        return self._queue[0] is item and not (self._searches and isinstance(item, Message))
 
     def _tell(self, item: Item, events: Iterable[Event]) -> Iterator[Event]:
         named = (self._named(event) if isinstance(event, ToolCall) else event for event in events)
@@ -280,11 +286,12 @@ class ResponsesDecoder:
 
     def _led(self, item: Item) -> Iterator[Event]:
         """What comes before an item, once it is its turn, and what it has said until then."""
-        if item.kind not in KINDS:
-            yield from self._settled(Next("item"))
-        elif self._queue[0] is not item or item.led:
+        if item.led:
             return
-        else:
+        if item.kind not in KINDS:
+            item.led = True
+            yield from self._settled(Next("item"))
+        elif self._queue[0] is item:
             item.led = True
             match item:
                 case Message() | FunctionCall():

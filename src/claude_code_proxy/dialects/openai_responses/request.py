@@ -16,6 +16,7 @@ from claude_code_proxy.dialects.openai_responses.carried import Place
 from claude_code_proxy.dialects.openai_responses.history import input_items
 from claude_code_proxy.dialects.openai_responses.parts import text_part
 from claude_code_proxy.dialects.openai_responses.quirks import quirks_of
+from claude_code_proxy.dialects.openai_responses.summaries import shown_at
 from claude_code_proxy.wire.check import checked
 from claude_code_proxy.wire.events import Stop
 from claude_code_proxy.wire.head import body_of
@@ -67,7 +68,8 @@ def responses_request(request: Request, tools: Mapping[str, Tool], call: Call, q
     limit = rule.capped(min(asked, call.max_output_tokens or asked))
     body["max_output_tokens"] = max(quirks.min_tokens, limit)
     body |= _sampling(request, rule)
-    if reasoning := _reasoning(request, rule, quirks, searching=bool(searching)):
+    summary = quirks.summary if shown_at(call.base_url) else ""
+    if reasoning := _reasoning(request, rule, summary, searching=bool(searching)):
         body["reasoning"] = reasoning
     if text_fields := _text(request):
         body["text"] = text_fields
@@ -85,7 +87,7 @@ def _include(rule: ModelRule, *, searching: bool) -> list[str]:
     return [*encrypted, *(["web_search_call.action.sources"] if searching else [])]
 
 
-def _reasoning(request: Request, rule: ModelRule, quirks: Quirks, *, searching: bool) -> dict[str, Any]:
+def _reasoning(request: Request, rule: ModelRule, summary: str, *, searching: bool) -> dict[str, Any]:
     """How hard to think, and whether to tell of it."""
     if not rule.efforts:
         return {}
@@ -95,8 +97,8 @@ def _reasoning(request: Request, rule: ModelRule, quirks: Quirks, *, searching: 
         asked["effort"] = "low" if searching and effort == "minimal" else effort  # that level cannot search
     thinking = request.get("thinking") or {}
     shown = thinking.get("type") in _THINKING and thinking.get("display") != "omitted"
-    if shown and quirks.summary not in {"", "off"}:
-        asked["summary"] = quirks.summary
+    if shown and summary not in {"", "off"}:
+        asked["summary"] = summary
     return asked
 
 
