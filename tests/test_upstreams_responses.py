@@ -21,7 +21,12 @@ HELLO: dict[str, Any] = {"type": "message", "role": "user", "content": [{"type":
 CALL: dict[str, Any] = {"type": "function_call", "call_id": "call_1", "name": "Read", "arguments": "{}"}
 RESULT: dict[str, Any] = {"type": "function_call_output", "call_id": "call_1", "output": "done"}
 SAID: dict[str, Any] = {"type": "message", "role": "assistant", "content": "Hi"}
-TOOL: dict[str, Any] = {"type": "function", "name": "Read", "parameters": {"type": "object"}, "strict": False}
+TOOL: dict[str, Any] = {
+    "type": "function",
+    "name": "Read",
+    "parameters": {"type": "object", "properties": {}},
+    "strict": False,
+}
 
 
 def ask(*items: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -64,6 +69,7 @@ REFUSALS = {
     "a function in chat's shape": (ask(tools=[{"type": "function", "function": {"name": "Read"}}]), "parameter"),
     "a function without strict": (ask(tools=[{**TOOL} | {"strict": None}]), "Invalid type"),
     "a schema of no object": (ask(tools=[{**TOOL, "parameters": {}}]), "Invalid schema for function 'Read'"),
+    "a schema without properties": (ask(tools=[{**TOOL, "parameters": {"type": "object"}}]), "missing properties"),
     "a choice that is not there": (ask(tools=[TOOL], tool_choice={"type": "function", "name": "LS"}), "not found"),
     "a choice without tools": (ask(tool_choice="auto"), "Tool choice"),
 }

@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import pytest_asyncio
 
 from upstreams import Call, Chat, FakeResponses, Http, Page, Resp
 
@@ -16,41 +15,13 @@ from .tool_loop import ToolLoop
 from .world import BIG, OPENAI_KEY, SMALL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
     from upstreams import Recorded
 
     from .claude import Claude
-    from .proxy import Proxy, Start
+    from .proxy import Start
+    from .world import Responses
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-CONFIG = """
-[providers.openai]
-base_url = "{url}"
-base_url_env = ""
-dialect = "openai_responses"
-quirks = {{ files = true, web_search = true, session_key = "prompt_cache_key" }}
-"""
-"""OpenAI itself, on this machine."""
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def upstream() -> AsyncIterator[FakeResponses]:
-    """Nothing that it was sent may have been refused."""
-    async with FakeResponses() as fake:
-        yield fake
-        assert fake.refusals == []
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def ours(upstream: FakeResponses, proxy: Start, tmp_path: Path) -> Proxy:
-    """The server before it."""
-    config = tmp_path / "config.toml"
-    config.write_text(CONFIG.format(url=upstream.api))
-    env = {"OPENAI_API_KEY": OPENAI_KEY, "BIG_MODEL": BIG, "SMALL_MODEL": SMALL}
-    return await proxy(CLAUDE_CODE_PROXY_CONFIG=str(config), **env)
 
 
 def outputs(body: dict[str, Any]) -> dict[str, Any]:
@@ -67,11 +38,11 @@ def assert_grows(bodies: list[dict[str, Any]]) -> None:
         }
 
 
-async def test_hello(claude: Claude, ours: Proxy, upstream: FakeResponses) -> None:
-    upstream.use(Resp("Hello from far away."))
-    run = await claude.run(ours.url, prompt="Say the word plover.")
+async def test_hello(claude: Claude, responses: Responses) -> None:
+    responses.fake.use(Resp("Hello from far away."))
+    run = await claude.run(responses.url, prompt="Say the word plover.")
     assert run.answer == "Hello from far away."
-    [request] = upstream.posts
+    [request] = responses.fake.posts
     body = request.json
     assert (body["model"], body["stream"], body["store"]) == (BIG, True, False)
     assert "reasoning.encrypted_content" in body["include"]
@@ -86,7 +57,7 @@ async def test_hello(claude: Claude, ours: Proxy, upstream: FakeResponses) -> No
 @pytest.mark.parametrize("interleave", [False, True], ids=["in sequence", "interleaved"])
 @pytest.mark.parametrize("twice", [False, True], ids=["reasoning once", "reasoning between"])
 async def test_a_tool_task_with_reasoning_that_comes_home(
-    claude: Claude, ours: Proxy, upstream: FakeResponses, *, interleave: bool, twice: bool
+    claude: Claude, responses: Responses, *, interleave: bool, twice: bool
 ) -> None:
     loop = ToolLoop(claude.cwd)
     said: list[Resp] = []
@@ -107,10 +78,10 @@ async def test_a_tool_task_with_reasoning_that_comes_home(
         said.append(reply)
         return reply
 
-    upstream.use(by=script)
-    run = await claude.run(ours.url)
+    responses.fake.use(by=script)
+    run = await claude.run(responses.url)
     loop.assert_done(run)
-    bodies = [rec.json for rec in upstream.posts]
+    bodies = [rec.json for rec in responses.fake.posts]
     assert len(bodies) == 3
     assert_grows(bodies)
     loop.assert_results(bodies[-1], same_ids=True)
@@ -128,11 +99,11 @@ async def test_a_tool_task_with_reasoning_that_comes_home(
     assert thoughts == ["\n\n".join(reply.summary or ()) for reply in said]
 
 
-async def test_reasoning_without_a_summary_comes_home_too(claude: Claude, ours: Proxy, upstream: FakeResponses) -> None:
+async def test_reasoning_without_a_summary_comes_home_too(claude: Claude, responses: Responses) -> None:
     call = Call("Bash", {"command": "echo beside", "description": "Echo"})
-    upstream.use(Resp(calls=[call]), Resp("Done."))
-    assert (await claude.run(ours.url)).answer == "Done."
-    first, second = (rec.json for rec in upstream.posts)
+    responses.fake.use(Resp(calls=[call]), Resp("Done."))
+    assert (await claude.run(responses.url)).answer == "Done."
+    first, second = (rec.json for rec in responses.fake.posts)
     assert_grows([first, second])
     reasoning, called, output = second["input"][len(first["input"]) :]
     assert (reasoning["type"], reasoning["summary"]) == ("reasoning", [])
@@ -141,21 +112,21 @@ async def test_reasoning_without_a_summary_comes_home_too(claude: Claude, ours: 
     assert "beside" in output["output"]
 
 
-async def test_a_phase_without_reasoning_comes_home(claude: Claude, ours: Proxy, upstream: FakeResponses) -> None:
+async def test_a_phase_without_reasoning_comes_home(claude: Claude, responses: Responses) -> None:
     call = Call("Bash", {"command": "true", "description": "Nothing"})
-    upstream.use(Resp("Working.", [call], summary=None, phase="commentary"), Resp("Done.", phase="final_answer"))
-    run = await claude.run(ours.url)
+    responses.fake.use(Resp("Working.", [call], summary=None, phase="commentary"), Resp("Done.", phase="final_answer"))
+    run = await claude.run(responses.url)
     assert run.answer == "Done."
-    said = [item for item in upstream.posts[1].json["input"] if item.get("role") == "assistant"]
+    said = [item for item in responses.fake.posts[1].json["input"] if item.get("role") == "assistant"]
     assert [(item["phase"], item["content"][0]["text"]) for item in said] == [("commentary", "Working.")]
 
 
-async def test_a_conversation_that_goes_on(claude: Claude, ours: Proxy, upstream: FakeResponses) -> None:
-    upstream.use(Resp("One.", summary=["A thought."], phase="final_answer"), Resp("Two."), Resp("Three."))
-    assert (await claude.run(ours.url, prompt="First")).answer == "One."
-    assert (await claude.run(ours.url, "--continue", prompt="Second")).answer == "Two."
-    assert (await claude.run(ours.url, "--continue", "--model", "haiku", prompt="Third")).answer == "Three."
-    first, second, third = (rec.json for rec in upstream.posts)
+async def test_a_conversation_that_goes_on(claude: Claude, responses: Responses) -> None:
+    responses.fake.use(Resp("One.", summary=["A thought."], phase="final_answer"), Resp("Two."), Resp("Three."))
+    assert (await claude.run(responses.url, prompt="First")).answer == "One."
+    assert (await claude.run(responses.url, "--continue", prompt="Second")).answer == "Two."
+    assert (await claude.run(responses.url, "--continue", "--model", "haiku", prompt="Third")).answer == "Three."
+    first, second, third = (rec.json for rec in responses.fake.posts)
     assert [item["type"] for item in second["input"]].count("reasoning") == 1
     assert second["input"][: len(first["input"])] == first["input"]
     assert third["model"] == SMALL
@@ -163,16 +134,16 @@ async def test_a_conversation_that_goes_on(claude: Claude, ours: Proxy, upstream
     assert "One." in json.dumps(third["input"])
 
 
-async def test_an_image_stands_in_the_output_of_its_call(claude: Claude, ours: Proxy, upstream: FakeResponses) -> None:
+async def test_an_image_stands_in_the_output_of_its_call(claude: Claude, responses: Responses) -> None:
     (claude.cwd / "red.png").write_bytes(png())
     read = Call("Read", {"file_path": str(claude.cwd / "red.png")})
-    upstream.use(Resp(calls=[read]), Resp("It is red."))
-    assert (await claude.run(ours.url)).answer == "It is red."
-    output = outputs(upstream.posts[1].json)[read.id]
+    responses.fake.use(Resp(calls=[read]), Resp("It is red."))
+    assert (await claude.run(responses.url)).answer == "It is red."
+    output = outputs(responses.fake.posts[1].json)[read.id]
     assert [part["type"] for part in output].count("input_image") == 1
 
 
-async def test_a_web_search(claude: Claude, ours: Proxy, upstream: FakeResponses) -> None:
+async def test_a_web_search(claude: Claude, responses: Responses) -> None:
     search = Call("WebSearch", {"query": "plover facts"})
     pages = [Page("https://birds.test/plover", "Plovers"), Page("https://waders.test/", "Waders")]
 
@@ -183,19 +154,17 @@ async def test_a_web_search(claude: Claude, ours: Proxy, upstream: FakeResponses
         done = search.id in outputs(rec.json)
         return Resp("It is a wader.") if done else Resp(calls=[search])
 
-    upstream.use(by=script)
-    run = await claude.run(ours.url)
+    responses.fake.use(by=script)
+    run = await claude.run(responses.url)
     assert run.answer == "It is a wader."
-    told = outputs(upstream.posts[-1].json)[search.id]
+    told = outputs(responses.fake.posts[-1].json)[search.id]
     assert "A plover is a wader." in told
     assert all(page.url in told and page.title in told for page in pages)
-    [asked] = [rec.json for rec in upstream.posts if "max_tool_calls" in rec.json]
+    [asked] = [rec.json for rec in responses.fake.posts if "max_tool_calls" in rec.json]
     assert asked["include"] == ["reasoning.encrypted_content", "web_search_call.action.sources"]
 
 
-async def test_reasoning_that_is_not_taken_any_more_is_left_out(
-    claude: Claude, ours: Proxy, upstream: FakeResponses
-) -> None:
+async def test_reasoning_that_is_not_taken_any_more_is_left_out(claude: Claude, responses: Responses) -> None:
     call = Call("Bash", {"command": "true", "description": "Nothing"})
     stale = "The encrypted content gAAA could not be verified."
     error = {"message": stale, "type": "invalid_request_error", "param": None, "code": "invalid_encrypted_content"}
@@ -206,33 +175,30 @@ async def test_reasoning_that_is_not_taken_any_more_is_left_out(
         known = [item for item in rec.json["input"] if item["type"] == "reasoning"]
         return Http(400, {"error": error}) if known else Resp("Done.")
 
-    upstream.use(by=script)
-    run = await claude.run(ours.url)
+    responses.fake.use(by=script)
+    run = await claude.run(responses.url)
     assert run.answer == "Done."
-    assert len(upstream.posts) == 3
+    assert len(responses.fake.posts) == 3
 
 
-async def test_a_refusal(claude: Claude, ours: Proxy, upstream: FakeResponses) -> None:
-    upstream.use(Resp(refusal="I will not."))
-    run = await claude.run(ours.url)
+async def test_a_refusal(claude: Claude, responses: Responses) -> None:
+    responses.fake.use(Resp(refusal="I will not."))
+    run = await claude.run(responses.url)
     assert run.result["is_error"]
     assert "I will not." in json.dumps(run.lines)
 
 
-async def test_an_organisation_that_is_not_verified(claude: Claude, ours: Proxy, upstream: FakeResponses) -> None:
+async def test_an_organisation_that_is_not_verified(claude: Claude, proxy: Start) -> None:
     message = "Your organization must be verified to generate reasoning summaries. Please go to the settings."
-    error = {
-        "message": message,
-        "type": "invalid_request_error",
-        "param": "reasoning.summary",
-        "code": "unsupported_value",
-    }
+    error = {"message": message, "type": "invalid_request_error", "param": "reasoning.summary", "code": "unsupported"}
 
     def script(rec: Recorded) -> Http | Resp:
         return Http(400, {"error": error}) if "summary" in rec.json.get("reasoning", {}) else Resp("Hello.")
 
-    upstream.use(by=script)
-    assert (await claude.run(ours.url)).answer == "Hello."
-    assert [("summary" in rec.json["reasoning"]) for rec in upstream.posts] == [True, False]
-    assert (await claude.run(ours.url)).answer == "Hello."
-    assert len(upstream.posts) == 3
+    async with FakeResponses(script) as fake:
+        env = {"OPENAI_API_KEY": OPENAI_KEY, "OPENAI_BASE_URL": fake.api, "OPENAI_DIALECT": "openai_responses"}
+        ours = await proxy(BIG_MODEL=BIG, SMALL_MODEL=SMALL, **env)
+        assert (await claude.run(ours.url)).answer == "Hello."
+        assert [("summary" in rec.json["reasoning"]) for rec in fake.posts] == [True, False]
+        assert (await claude.run(ours.url)).answer == "Hello."
+        assert len(fake.posts) == 3

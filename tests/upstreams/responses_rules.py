@@ -299,9 +299,16 @@ def _tools(req: Request) -> Fault | None:
     if isinstance(req.tool_choice, Chosen) and req.tool_choice.name not in names:
         return Fault(f"Tool choice '{req.tool_choice.name}' not found in 'tools' parameter.", "tool_choice")
     for tool in tools:
-        if isinstance(tool, Function) and tool.parameters.get("type") != "object":
-            said = f"Invalid schema for function '{tool.name}': schema must be a JSON Schema of 'type: \"object\"'."
-            return Fault(said, "tools", "invalid_function_parameters")
+        if not isinstance(tool, Function):
+            continue
+        said = f"Invalid schema for function '{tool.name}': "
+        top = {"oneOf", "anyOf", "allOf", "enum", "not"} & tool.parameters.keys()
+        if tool.parameters.get("type") != "object" or top:
+            words = "schema must have type 'object' and not have 'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level."
+            return Fault(said + words, "tools", "invalid_function_parameters")
+        if "properties" not in tool.parameters:
+            words = "In context=(), object schema missing properties."
+            return Fault(said + words, "tools", "invalid_function_parameters")
     if "web_search_call.action.sources" in req.include and not any(isinstance(tool, WebSearch) for tool in tools):
         return Fault("Sources are included only with web search.", "include")
     return None

@@ -16,11 +16,12 @@ from claude_code_proxy.dialects.openai_responses.carried import Place
 from claude_code_proxy.dialects.openai_responses.history import input_items
 from claude_code_proxy.dialects.openai_responses.parts import text_part
 from claude_code_proxy.dialects.openai_responses.quirks import quirks_of
+from claude_code_proxy.dialects.openai_responses.schema import can_be_strict, parameters
 from claude_code_proxy.dialects.openai_responses.summaries import shown_at
 from claude_code_proxy.wire.check import checked
 from claude_code_proxy.wire.events import Stop
 from claude_code_proxy.wire.head import body_of
-from claude_code_proxy.wire.json_text import fields, items
+from claude_code_proxy.wire.json_text import fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,49 +115,12 @@ def _text(request: Request) -> dict[str, Any]:
     form = config.get("format")
     if isinstance(form, dict) and form.get("type") == "json_schema":
         schema = fields(form.get("schema"))
-        text["format"] = {"type": "json_schema", "name": "response", "schema": schema, "strict": _strict(schema)}
+        text["format"] = {"type": "json_schema", "name": "response", "schema": schema, "strict": can_be_strict(schema)}
     for said in (config.get("verbosity"), request.get("verbosity")):
         if said in _VERBOSITIES:
             text["verbosity"] = said
             break
     return text
-
-
-_STRICT: Final = frozenset(
-    {
-        "$defs",
-        "$ref",
-        "additionalProperties",
-        "anyOf",
-        "const",
-        "description",
-        "enum",
-        "items",
-        "properties",
-        "required",
-        "title",
-        "type",
-    }
-)
-"""What a schema that is held to strictly may say; wire.md §2.4."""
-
-
-def _strict(schema: dict[str, Any]) -> bool:
-    """Whether the API would take a schema as one to be held to strictly: it refuses those that leave things open."""
-    return schema.get("type") == "object" and _closed(schema)
-
-
-def _closed(schema: object) -> bool:
-    if not isinstance(schema, dict):
-        return False
-    parts = [*fields(schema.get("properties")).values(), *fields(schema.get("$defs")).values()]
-    parts += [*items(schema.get("anyOf")), *([schema["items"]] if "items" in schema else [])]
-    if schema.get("type") == "object" or "properties" in schema:
-        complete = set(fields(schema.get("properties"))) == {str(name) for name in items(schema.get("required"))}
-        if not complete or schema.get("additionalProperties") is not False:
-            return False
-    said = schema.keys() & {"$ref", "anyOf", "const", "enum", "type"}
-    return bool(said) and schema.keys() <= _STRICT and all(_closed(part) for part in parts)
 
 
 def _tool_fields(
@@ -192,8 +156,7 @@ def _forced(request: Request) -> str:
 
 
 def _function(name: str, tool: Tool) -> dict[str, Any]:
-    schema = {key: value for key, value in (tool.get("input_schema") or {}).items() if key != "$schema"}
     function: dict[str, Any] = {"type": "function", "name": name}
     if description := tool.get("description"):
         function["description"] = description
-    return function | {"parameters": schema or {"type": "object", "properties": {}}, "strict": False}
+    return function | {"parameters": parameters(tool.get("input_schema") or {}), "strict": False}
