@@ -202,13 +202,15 @@ class Reasoning(Item):
         """What the next signature carries of it; None if there is nothing that anyone wants back."""
         encrypted = _text(self.whole.get("encrypted_content"))
         readable = self._field == "content"
-        lengths = self._pieces.lengths
-        if not (encrypted or self._pieces or (following and following.phase)):
-            return None
-        if not (encrypted or readable):
-            return Carried(place, next=following if following and following.phase else None)
-        lengths = lengths if len(lengths) > 1 else ()
-        return Carried(place, self.ident, encrypted, lengths, readable, after, following)
+        homeless = following is not None and following.kind == "item" and not following.item
+        if (encrypted or readable) and not homeless:
+            lengths = self._pieces.lengths
+            return Carried(
+                place, self.ident, encrypted, lengths if len(lengths) > 1 else (), readable, after, following
+            )
+        if following and following.phase:
+            return Carried(place, next=following)
+        return Carried(place) if self._pieces else None
 
 
 class FunctionCall(Item):

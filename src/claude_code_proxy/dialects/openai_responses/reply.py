@@ -166,7 +166,7 @@ class ResponsesDecoder:
 
     def _events(self, chunk: dict[str, Any]) -> Iterator[Event]:
         kind = chunk.get("type")
-        if not isinstance(kind, str) or kind == "error":
+        if not isinstance(kind, str) or kind == "error" or chunk.get("object") == "response":
             if isinstance(chunk.get("output"), list):
                 yield from self._end(chunk, str(chunk.get("status") or "completed"))
             elif kind == "error" or chunk.get("error"):
@@ -232,12 +232,11 @@ class ResponsesDecoder:
     def _item_of(self, kind: str, event: dict[str, Any]) -> Item | None:
         """The item that an event is about, which may be one that was never announced."""
         index, ident = event.get("output_index"), event.get("item_id")
-        if isinstance(ident, str) and (item := self._by_ident.get(ident)):
-            return item
-        if isinstance(index, int) and (item := self._by_index.get(index)):
-            return item
         name = kind.removeprefix("response.")
         owner = next((owner for start, owner in OWNERS if name.startswith(start)), "")
+        known = [self._by_ident.get(str(ident)), self._by_index.get(index) if isinstance(index, int) else None]
+        if item := next((one for one in known if one and owner in {"", one.kind}), None):
+            return item
         if not owner:
             return None
         if not isinstance(index, int) and (item := next((one for one in self._queue if one.kind == owner), None)):
