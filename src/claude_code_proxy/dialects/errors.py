@@ -39,6 +39,7 @@ _STATUS_OF: Final[dict[str, int]] = {
     "invalid_request": 400,
     "invalid_prompt": 400,
     "badrequesterror": 400,
+    "content_filter": 400,
     "content_policy_violation": 400,
     "image_content_policy_violation": 400,
     "bio_policy": 400,

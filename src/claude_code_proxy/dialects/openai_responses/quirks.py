@@ -21,6 +21,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     web_search: whether it has a web search of its own.
     summary: which summaries of the reasoning are asked for, if any. OpenAI shows them to verified
         organisations only.
+    think_tags: whether its models leave reasoning in the text, between tags at the beginning.
     session_key: the field that takes a stable, anonymous key of the session, which steers prompt caches.
     min_tokens: the smallest output limit that is taken.
     """
@@ -29,6 +30,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     files: bool = False
     web_search: bool = False
     summary: Literal["", "off", "auto", "concise", "detailed"] = "auto"
+    think_tags: bool = False
     session_key: str = ""
     min_tokens: int = 16
 

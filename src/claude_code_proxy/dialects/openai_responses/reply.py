@@ -26,6 +26,7 @@ from claude_code_proxy.dialects.openai_responses.output import (
     Reasoning,
     Search,
 )
+from claude_code_proxy.dialects.openai_responses.quirks import quirks_of
 from claude_code_proxy.dialects.openai_responses.unwrap import WrappedCalls
 from claude_code_proxy.dialects.openai_responses.usage import usage_in
 from claude_code_proxy.wire.counting import count
@@ -74,7 +75,9 @@ def reply(call: Call, outgoing: Outgoing, answer: Answer, watch: Watch) -> Reply
     """The machine from a Responses upstream's bytes to Anthropic's."""
     place = Place(call.model, call.base_url)
     decoder = ResponsesDecoder(call.seed, place, outgoing.tools, prompt_tokens=lambda: count(call.head))
-    filters: list[Machine[Event, Event]] = [ThinkTags(place.mint())]
+    filters: list[Machine[Event, Event]] = []
+    if quirks_of(call.quirks).think_tags:
+        filters.append(ThinkTags(place.mint()))
     if outgoing.tools:
         filters.append(WrappedCalls(outgoing.tools))
     if stops := _stops(call):  # the API looks for none
