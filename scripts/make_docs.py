@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from variables import Group, UndocumentedError, Variable, groups, once, provider_notes, provider_rows
 
 from claude_code_proxy.dialects.models import rules
-from claude_code_proxy.dialects.openai_chat.reply import STOP_REASONS
+from claude_code_proxy.dialects.openai_chat.reply import STOP_REASONS as CHAT_REASONS
+from claude_code_proxy.dialects.openai_responses.reply import STOP_REASONS as RESPONSES_REASONS
 from claude_code_proxy.providers import load_providers
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+DIALECTS = ("openai_chat", "openai_responses", "anthropic")
 NOTE = "<!-- made by scripts/make_docs.py: change the tables it reads, not this page -->\n"
 
 
@@ -34,16 +36,23 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def translation() -> str:
     data: dict[str, Any] = tomllib.loads((DOCS / "translation.toml").read_text("utf-8"))
     parts = [NOTE, "# What becomes of each field and block\n"]
-    parts.append("`openai_chat` is translated; `anthropic` passes through, so everything not named stays as it came.\n")
+    parts.append(
+        "`openai_chat` and `openai_responses` are translated; `anthropic` passes through, so everything not named stays"
+        " as it came.\n"
+    )
     for title, kind, key in (
         ("Requests", "request", "field"),
         ("Blocks", "block", "block"),
         ("Replies", "reply", "said"),
     ):
-        rows = [(row[key], row["openai_chat"], row.get("anthropic", data["anthropic_all"])) for row in data[kind]]
-        parts += [f"\n## {title}\n", table((key, "openai_chat", "anthropic"), rows)]
-    reasons = [(f"`{finish}`", f"`{reason}`") for finish, reason in STOP_REASONS.items()]
-    parts += ["\n## Stop reasons\n", table(("finish_reason", "stop_reason"), reasons)]
+        rows = [[row[key], *(row.get(name, data.get(f"{name}_all")) for name in DIALECTS)] for row in data[kind]]
+        parts += [f"\n## {title}\n", table((key, *DIALECTS), rows)]
+    for name, head, known in (
+        ("openai_chat", "finish_reason", CHAT_REASONS),
+        ("openai_responses", "status or incomplete_details.reason", RESPONSES_REASONS),
+    ):
+        reasons = [(f"`{finish}`", f"`{reason}`") for finish, reason in known.items()]
+        parts += [f"\n## Stop reasons of {name}\n", table((head, "stop_reason"), reasons)]
     parts.append(
         "\nAnything else is `end_turn`. With a tool call `end_turn` becomes `tool_use`, and without one the reverse.\n"
     )
@@ -56,7 +65,7 @@ def providers() -> str:
         (
             f"[{notes[row.name]['title']}](providers/{row.name}.md)",
             f"`{row.name}`" + "".join(f", `{alias}`" for alias in row.aliases),
-            f"`{row.dialect}`",
+            _dialects(row),
             written[row.name].get("base_url", "–"),
             f"`{row.base_url_env}`" if row.base_url_env else "–",
             notes[row.name].get("credentials") or _key_of(row),
@@ -141,6 +150,16 @@ def env_example(found: Sequence[Group]) -> str:
                 lines.append(one.line if group.set else f"#{one.line}")
         parts.append("\n".join([f"## {group.title}", *lines]) + "\n")
     return "\n".join(parts)
+
+
+def _dialects(row: Provider) -> str:
+    """The dialect it speaks, and others for some of its models."""
+    by_model = [
+        f"`{one.dialect}` for {', '.join(f'`{pattern}`' for pattern in one.match)}"
+        for one in row.model_dialect
+        if one.dialect != row.dialect
+    ]
+    return "; ".join([f"`{row.dialect}`", *by_model])
 
 
 def models() -> str:

@@ -14,8 +14,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from claude_code_proxy.dialects import DIALECTS
+from claude_code_proxy.dialects.models import named
 from claude_code_proxy.dialects.native import quirks_of as native_quirks
 from claude_code_proxy.dialects.openai_chat.quirks import quirks_of as chat_quirks
+from claude_code_proxy.dialects.openai_responses.quirks import quirks_of as responses_quirks
 from claude_code_proxy.wire.failure import ApiError, error
 from claude_code_proxy.wire.json_text import digits
 
@@ -39,6 +41,7 @@ _log = logging.getLogger(__name__)
 _QUIRKS: Final[dict[str, Callable[[Mapping[str, Any]], Struct]]] = {
     "anthropic": native_quirks,
     "openai_chat": chat_quirks,
+    "openai_responses": responses_quirks,
 }
 """What reads a provider's quirks, by its dialect; each raises `msgspec.ValidationError` for unknown ones."""
 
@@ -48,6 +51,14 @@ class ModelBody(Struct, frozen=True, forbid_unknown_fields=True):
 
     match: str
     body: dict[str, Any]
+
+
+class ModelDialect(Struct, frozen=True, forbid_unknown_fields=True):
+    """Another dialect, and its quirks, for models whose bare name matches one of the patterns in lower case."""
+
+    match: tuple[str, ...]
+    dialect: str
+    quirks: dict[str, Any] = {}
 
 
 class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,6 +92,7 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     quirks: dict[str, Any] = {}
     body: dict[str, Any] = {}
     model_body: tuple[ModelBody, ...] = ()
+    model_dialect: tuple[ModelDialect, ...] = ()
     prepare: Literal["", "ollama"] = ""
 
     def __repr__(self) -> str:
@@ -107,6 +119,13 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """The name of a model as the provider takes it."""
         name = model.lower()
         return next((put + model for match, put in self.name_prefixes.items() if fnmatchcase(name, match)), model)
+
+    def for_model(self, model: str) -> Provider:
+        """This provider as the model is to be asked: in the dialect of the first row that matches it."""
+        row = next((row for row in self.model_dialect if named(model, row.match)), None)
+        if row is None or row.dialect == self.dialect:
+            return self
+        return msgspec.structs.replace(self, dialect=row.dialect, quirks=row.quirks, model_dialect=())
 
     @property
     def host(self) -> str:
@@ -161,6 +180,8 @@ def load_providers(
     rows: dict[str, dict[str, Any]] = tomllib.loads(files(__package__).joinpath("providers.toml").read_text("utf-8"))
     for name, table in (overlay or {}).items():
         row = rows.get(name.lower(), {})
+        if "base_url" in table:
+            row = _elsewhere(row)
         rows[name.lower()] = {**_respoken(row, table.get("dialect")), **table}
     return {name: _provider(name, _likened(row, rows, environ), environ) for name, row in rows.items()}
 
@@ -180,30 +201,45 @@ def find_provider(providers: Mapping[str, Provider], name: str) -> Provider | No
     return providers.get(name) or next((row for row in providers.values() if name in row.aliases), None)
 
 
+def _elsewhere(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row for another address: a server there may know one dialect only."""
+    return {key: value for key, value in row.items() if key != "model_dialect"}
+
+
 def _respoken(row: Mapping[str, Any], dialect: str | None) -> dict[str, Any]:
-    """A row in another dialect: what belongs to its own means nothing there."""
-    if not dialect or dialect == row.get("dialect"):
+    """A row in a dialect that was chosen: what belongs to another means nothing there, nor what depends on models."""
+    if not dialect:
         return dict(row)
-    kept = {key: value for key, value in row.items() if key not in _OF_THE_DIALECT}
+    chosen = _elsewhere(row)
+    if dialect == row.get("dialect"):
+        return chosen
+    known = [one.get("quirks", {}) for one in row.get("model_dialect", ()) if one.get("dialect") == dialect]
+    kept = {key: value for key, value in chosen.items() if key not in _OF_THE_DIALECT}
     if row.get("auth") in _BY_LIBRARY:  # whatever is spoken there, who asks is proven the same way
         kept["auth"] = row["auth"]
-    return {**kept, "dialect": dialect}
+    return {**kept, "dialect": dialect, "quirks": known[0] if known else {}}
 
 
 def _provider(name: str, row: Mapping[str, Any], environ: Mapping[str, str]) -> Provider:
+    moved = environ.get(str(row.get("base_url_env", "")), "").strip()
+    if moved and moved.rstrip("/") != row.get("base_url"):
+        row = _elsewhere(row)
     row = _respoken(row, environ.get(f"{name.upper().replace('-', '_')}_DIALECT", "").strip())
     try:
         provider = msgspec.convert({**_filled(row, environ), "name": name}, Provider)
-        if check := _QUIRKS.get(provider.dialect):
-            check(provider.quirks)
+        spoken = [(provider.dialect, provider.quirks), *((one.dialect, one.quirks) for one in provider.model_dialect)]
+        for dialect, quirks in spoken:
+            if check := _QUIRKS.get(dialect):
+                check(quirks)
     except msgspec.ValidationError as cause:
         message = f"provider {name!r}: {cause}"
         raise ProviderError(message) from None
-    if provider.dialect not in DIALECTS:
-        message = f"provider {name!r}: dialect must be one of {', '.join(DIALECTS)}, not {provider.dialect!r}"
-        raise ProviderError(message)
+    for dialect, _ in spoken:
+        if dialect not in DIALECTS:
+            message = f"provider {name!r}: dialect must be one of {', '.join(DIALECTS)}, not {dialect!r}"
+            raise ProviderError(message)
     wants: list[str] = []
-    base_url = environ.get(provider.base_url_env, "").strip() or _placed(provider.base_url, environ, wants, _PART)
+    base_url = moved or _placed(provider.base_url, environ, wants, _PART)
     path_prefix = _placed(provider.path_prefix, environ, wants, _PART)
     for made, host in provider.hosts.items():
         base_url = base_url.replace(f"//{made}/", f"//{host}/")

@@ -50,17 +50,21 @@ def route(pinned: str, model: str, settings: Settings, kind: str = "") -> Target
     provider or no model, 404 for a `claude-via-…` of no known provider.
     """
     if pinned:
-        return _pinned(pinned, model, settings)
+        return _spoken(_pinned(pinned, model, settings))
     chain = list(_chain(model.removesuffix(_LONG_CONTEXT), settings, kind))
     if settings.tables.fallbacks:
         chain = [*chain, *_fallbacks(chain, settings)]
-    if len(chain) == 1:
-        return chain[0]
     once: dict[str, Target] = {}
     for target in chain:
         once.setdefault(str(target), target)
-    first, *others = once.values()
-    return replace(first, fallbacks=tuple(others))
+    first, *others = map(_spoken, once.values())
+    return replace(first, fallbacks=tuple(others)) if others else first
+
+
+def _spoken(target: Target) -> Target:
+    """The target with its provider in the dialect that it speaks for this model."""
+    provider = target.provider.for_model(target.model)
+    return target if provider is target.provider else replace(target, provider=provider)
 
 
 def _chain(model: str, settings: Settings, kind: str) -> Iterable[Target]:

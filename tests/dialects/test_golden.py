@@ -6,6 +6,8 @@
     reply.json                              what the client reads: blocks, stop reason and usage, or an error
     meta.toml                               the upstream's model, quirks, status and headers, where they matter
 
+Those below `responses` are of the Responses API, the others of Chat Completions.
+
 In reply.json the signature of a thinking block stands as true, an id that the proxy makes as null, and usage
 that it estimates as "estimated". The message of an error is how it begins.
 """
@@ -22,9 +24,9 @@ from typing import Any
 import pytest
 
 from calls import JSON, SSE, call
-from claude_code_proxy.dialects.base import Answer, Call, Local, Outgoing
+from claude_code_proxy.dialects import openai_chat, openai_responses
+from claude_code_proxy.dialects.base import Answer, Call, Dialect, Local, Outgoing
 from claude_code_proxy.dialects.base import told as last_stage
-from claude_code_proxy.dialects.openai_chat import DIALECT
 from claude_code_proxy.wire.watch import Watch
 from grammar import read
 from machines import ways
@@ -32,6 +34,10 @@ from machines import ways
 GOLDEN = Path(__file__).with_name("golden")
 FOLDERS = sorted(file.parent for file in GOLDEN.rglob("request.json"))
 ANSWERS = {"upstream.sse": SSE, "upstream.json-reply": JSON}
+STREAMED: dict[str, dict[str, Any]] = {
+    "openai_chat": {"stream": True, "stream_options": {"include_usage": True}},
+    "openai_responses": {"stream": True},
+}
 IDENT = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -42,6 +48,11 @@ def content(folder: Path, name: str) -> Any:
 def meta(folder: Path) -> dict[str, Any]:
     file = folder / "meta.toml"
     return tomllib.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def dialect(folder: Path) -> Dialect:
+    in_responses = folder.relative_to(GOLDEN).parts[0] == "responses"
+    return openai_responses.DIALECT if in_responses else openai_chat.DIALECT
 
 
 def having(*names: str, refused: bool = False) -> pytest.MarkDecorator:
@@ -58,8 +69,8 @@ def asked(folder: Path, **fields: Any) -> Call:
     return call(request, model=about.get("model", "some-model"), quirks=about.get("quirks"), cap=about.get("cap", 0))
 
 
-def made(asking: Call) -> Outgoing:
-    outgoing = DIALECT.request(asking)
+def made(folder: Path, asking: Call) -> Outgoing:
+    outgoing = dialect(folder).request(asking)
     assert isinstance(outgoing, Outgoing)
     return outgoing
 
@@ -105,13 +116,13 @@ def as_read(message: dict[str, Any]) -> dict[str, Any]:
 
 @having("upstream.json")
 def test_a_request_leaves_as_it_should(folder: Path) -> None:
-    assert json.loads(made(asked(folder, stream=False)).body) == content(folder, "upstream.json")
+    assert json.loads(made(folder, asked(folder, stream=False)).body) == content(folder, "upstream.json")
 
 
 @having("upstream.json")
 def test_a_request_for_a_stream_differs_in_that_only(folder: Path) -> None:
-    streamed = {**content(folder, "upstream.json"), "stream": True, "stream_options": {"include_usage": True}}
-    assert json.loads(made(asked(folder, stream=True)).body) == streamed
+    streamed = {**content(folder, "upstream.json"), **STREAMED[dialect(folder).name]}
+    assert json.loads(made(folder, asked(folder, stream=True)).body) == streamed
 
 
 @having(*ANSWERS)
@@ -119,7 +130,7 @@ def test_a_reply_is_streamed_as_it_should(folder: Path) -> None:
     expected, (answer, data) = content(folder, "reply.json"), answered(folder)
     for pieces in ways(data):
         asking, watch = asked(folder, stream=True), Watch()
-        machine = DIALECT.reply(asking, made(asking), answer, watch)
+        machine = dialect(folder).reply(asking, made(folder, asking), answer, watch)
         out = b"".join([*(told for piece in pieces for told in machine.feed(piece)), *machine.close()])
         if "error" not in expected:
             told = read(out, unfinished=meta(folder).get("unfinished", False))
@@ -137,7 +148,7 @@ def test_a_reply_is_streamed_as_it_should(folder: Path) -> None:
 def test_a_reply_is_one_message_as_it_should(folder: Path) -> None:
     expected, (answer, data) = content(folder, "reply.json"), answered(folder)
     asking, watch = asked(folder, stream=False), Watch()
-    machine = DIALECT.reply(asking, made(asking), answer, watch)
+    machine = dialect(folder).reply(asking, made(folder, asking), answer, watch)
     out = b"".join([*machine.feed(data), *machine.close()])
     if "error" in expected:
         assert out == b""
@@ -150,7 +161,7 @@ def test_a_reply_is_one_message_as_it_should(folder: Path) -> None:
 @having(*ANSWERS, refused=True)
 def test_an_error_is_told_as_it_should(folder: Path) -> None:
     expected, (answer, data) = content(folder, "reply.json"), answered(folder)
-    failure = DIALECT.failure(asked(folder), answer, data)
+    failure = dialect(folder).failure(asked(folder), answer, data)
     assert (failure.type, failure.status) == (expected["error"]["type"], expected["status"])
     assert failure.message.startswith(expected["message"])
     assert {name.decode(): value.decode() for name, value in failure.headers} == expected.get("headers", {})
@@ -161,7 +172,7 @@ def test_an_answer_without_an_upstream_is_told_as_it_should(folder: Path) -> Non
     expected = content(folder, "reply.json")
     for stream in (True, False):
         asking = asked(folder, stream=stream)
-        local = DIALECT.request(asking)
+        local = dialect(folder).request(asking)
         assert isinstance(local, Local)
         machine = last_stage(asking, Watch())
         out = b"".join([*(told for event in local.events for told in machine.feed(event)), *machine.close()])

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from upstreams import FakeChat, FakeMessages
+from upstreams import FakeChat, FakeMessages, FakeResponses
 
 from .claude import Claude, NoCliError, find_cli
 from .proxy import serving
 from .relay import Relay
-from .world import World
+from .world import BIG, OPENAI_KEY, SMALL, Responses, World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -43,6 +43,27 @@ def world(_world: World) -> Iterator[World]:
     yield _world
     _world.proxy.log.check()
     assert [up.refusals for up in _world.upstreams] == [[], [], [], []]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _responses(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Responses]:
+    home = tmp_path_factory.mktemp("responses")
+    async with FakeResponses() as fake:
+        responses = Responses(fake)
+        config = home / "config.toml"
+        config.write_text(responses.config)
+        env = {"OPENAI_API_KEY": OPENAI_KEY, "BIG_MODEL": BIG, "SMALL_MODEL": SMALL}
+        async with serving(home, CLAUDE_CODE_PROXY_CONFIG=str(config), **env) as responses.proxy:
+            yield responses
+
+
+@pytest.fixture
+def responses(_responses: Responses) -> Iterator[Responses]:
+    """Give a server before a Responses API; nothing that this was sent may have been refused."""
+    _responses.fake.use()
+    yield _responses
+    _responses.proxy.log.check()
+    assert _responses.fake.refusals == []
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TRANSLATED = "/local:smollm2-135m"
+RESPONSES = "/responses:smollm2-135m"
 NATIVE = "/anthropic-compatible:smollm2-135m"
+WAYS = pytest.mark.parametrize("path", [TRANSLATED, RESPONSES, NATIVE])
 ASK: dict[str, Any] = {
     "model": "claude-sonnet-5-5",
     "max_tokens": 32,
@@ -43,12 +45,14 @@ BARE = ("--bare", "--tools", "", "--system-prompt", "You are a helpful assistant
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def real(local_model: LocalModel, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Proxy]:
-    """The server, with the model behind its own OpenAI endpoint and its own Anthropic endpoint."""
+    """The server, with the model behind its own OpenAI endpoints and its own Anthropic endpoint."""
     home = tmp_path_factory.mktemp("real")
     config = home / "config.toml"
     config.write_text(
         f'[providers.local]\ndialect = "openai_chat"\nbase_url = "{local_model.base_url}"\n'
         f'api_key_env = "LOCAL_KEY"\nquirks = {{ tools = "schema" }}\n'
+        f'[providers.responses]\ndialect = "openai_responses"\nbase_url = "{local_model.base_url}"\n'
+        f'api_key_env = "LOCAL_KEY"\n'
     )
     env = {
         "CLAUDE_CODE_PROXY_CONFIG": str(config),
@@ -72,13 +76,13 @@ def check(message: Any) -> None:
     assert message.usage.input_tokens + (message.usage.cache_read_input_tokens or 0) >= 20
 
 
-@pytest.mark.parametrize("path", [TRANSLATED, NATIVE])
+@WAYS
 async def test_whole(real: Proxy, path: str) -> None:
     async with client(real, path) as api:
         check(await api.messages.create(**ASK))
 
 
-@pytest.mark.parametrize("path", [TRANSLATED, NATIVE])
+@WAYS
 async def test_streamed(real: Proxy, path: str) -> None:
     async with client(real, path) as api, api.messages.stream(**ASK) as stream:
         pieces = [piece async for piece in stream.text_stream]
@@ -105,7 +109,7 @@ async def test_a_forced_tool_call(real: Proxy, *, stream: bool) -> None:
     assert message.stop_reason == "tool_use"
 
 
-@pytest.mark.parametrize("path", [TRANSLATED, NATIVE])
+@WAYS
 async def test_a_conversation_of_the_cli(claude: Claude, real: Proxy, path: str) -> None:
     first = await claude.run(real.url + path, *BARE, prompt="What is the capital of France?")
     assert first.answer.strip()

@@ -49,8 +49,16 @@ def text_of(content: Any) -> str:
 
 
 def answered(body: dict[str, Any]) -> list[Answered]:
-    """Give the calls of a chat request that have a result, in order; an id counts for its own turn only."""
+    """Give the calls of a request that have a result, in order; in a chat an id counts for its own turn only."""
     out: list[Answered] = []
+    if "input" in body:  # of a Responses API
+        asked = {item["call_id"]: item for item in body["input"] if item["type"] == "function_call"}
+        for item in body["input"]:
+            if item["type"] == "function_call_output":
+                called = asked[item["call_id"]]
+                arguments = json.loads(called["arguments"])
+                out.append(Answered(item["call_id"], called["name"], arguments, text_of(item["output"])))
+        return out
     calls: dict[str, dict[str, Any]] = {}
     for message in body["messages"]:
         if message["role"] == "assistant":

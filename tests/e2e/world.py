@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from upstreams import FakeChat, FakeMessages
+    from upstreams import FakeChat, FakeMessages, FakeResponses
 
     from .proxy import Proxy
 
@@ -64,3 +64,24 @@ class World:
         """Give the bodies this upstream was sent; no other may have been asked."""
         assert [up.requests for up in self.upstreams if up is not used] == [[], [], []]
         return [asked.json for asked in used.posts]
+
+
+@dataclass
+class Responses:
+    """OpenAI itself, as far as the server before it can tell: its Responses API with all that it has."""
+
+    fake: FakeResponses
+    proxy: Proxy = field(init=False)
+
+    @property
+    def config(self) -> str:
+        """The server's configuration."""
+        return (
+            f'[providers.openai]\nbase_url = "{self.fake.api}"\nbase_url_env = ""\ndialect = "openai_responses"\n'
+            'quirks = { files = true, web_search = true, session_key = "prompt_cache_key" }\n'
+        )
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self.proxy.url

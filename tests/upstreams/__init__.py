@@ -3,6 +3,7 @@
 from .chat import Call, Chat, FakeChat
 from .messages import FakeMessages, Msg, failure, text, thinking, tool_use
 from .ollama import FakeOllama, Model
+from .responses import FakeResponses, Page, Resp
 from .server import Http, Raw, Recorded
 
 __all__ = [
@@ -11,11 +12,14 @@ __all__ = [
     "FakeChat",
     "FakeMessages",
     "FakeOllama",
+    "FakeResponses",
     "Http",
     "Model",
     "Msg",
+    "Page",
     "Raw",
     "Recorded",
+    "Resp",
     "failure",
     "text",
     "thinking",

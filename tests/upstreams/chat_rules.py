@@ -372,13 +372,14 @@ def fault_of(raw: bytes, *, extras: bool = False) -> Fault | None:
     try:
         req = msgspec.json.decode(without_extras(raw) if extras else raw, type=Request)
     except msgspec.ValidationError as refused:
-        return _translated(str(refused))
+        return translated(str(refused))
     except msgspec.DecodeError:
         return Fault("We could not parse the JSON body of your request.")
     return next((fault for rule in RULES if (fault := rule(req))), None)
 
 
-def _translated(said: str) -> Fault:
+def translated(said: str) -> Fault:
+    """Say in OpenAI's words what msgspec found wrong."""
     reason, _, where = said.partition(" - at `$")
     where = where.rstrip("`").removeprefix(".")
     for pattern, words, code in _WORDS:

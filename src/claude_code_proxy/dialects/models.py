@@ -31,8 +31,13 @@ class ModelRule(Struct, frozen=True, forbid_unknown_fields=True):
 @lru_cache(maxsize=1024)
 def rule_of(model: str) -> ModelRule:
     """The rule for a model as an upstream names it (`vendor/name:variant`)."""
+    return next((rule for rule in rules() if named(model, rule.match)), ModelRule())
+
+
+def named(model: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a model's bare name (without `vendor/` and `:variant`, in lower case) fits one of the patterns."""
     name = model.lower().rpartition("/")[2].partition(":")[0]
-    return next((rule for rule in rules() if any(fnmatchcase(name, one) for one in rule.match)), ModelRule())
+    return any(fnmatchcase(name, one) for one in patterns)
 
 
 @cache

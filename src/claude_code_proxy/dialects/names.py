@@ -11,7 +11,12 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from claude_code_proxy.wire.messages import Tool
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9_-]")
@@ -26,6 +31,7 @@ _SALT: Final = 8
 _UPSTREAM_ID: Final[dict[str, re.Pattern[str]]] = {
     "any": re.compile(r".+", re.DOTALL),
     "openai": re.compile(r"[A-Za-z0-9_-]{1,40}"),
+    "responses": re.compile(r".{1,64}", re.DOTALL),
     "mistral": re.compile(r"[A-Za-z0-9]{9}"),
 }
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -36,6 +42,17 @@ def upstream_name(name: str) -> str:
     if _NAME.fullmatch(name):
         return name
     return f"{_FOREIGN.sub('_', name)[:_HEAD]}_{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def client_name(name: str, tools: Mapping[str, Tool]) -> str:
+    """The client's name for a tool, whatever the model or its server made of the one that was offered.
+
+    `tools` are those that were offered, by the name they were offered under.
+    """
+    for said in (name, name.partition("<|")[0].strip(), name.rpartition(".")[2], name.strip()):
+        if tool := tools.get(said):
+            return tool["name"]
+    return name
 
 
 def client_id(ident: str, seed: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from claude_code_proxy.dialects.names import client_id
+from claude_code_proxy.dialects.arguments import Arguments
+from claude_code_proxy.dialects.names import client_id, client_name
 from claude_code_proxy.wire.events import ToolArgs, ToolCall
 from claude_code_proxy.wire.json_text import fields, paired
 
@@ -15,50 +16,16 @@ if TYPE_CHECKING:
 
     from claude_code_proxy.wire.messages import Tool
 
-_NO_OBJECT: Final = frozenset('"n')
-"""What arguments begin with that were encoded twice, or are null."""
 
-
-class Call:
+class Call(Arguments):
     """A tool call that is being said. `index`, `ident` and `name` are the upstream's."""
 
-    __slots__ = ("_plain", "_said", "announced", "ident", "index", "key", "name")
+    __slots__ = ("announced", "ident", "index", "key", "name")
 
     def __init__(self, key: int, index: object, ident: str, name: str) -> None:
+        super().__init__()
         self.key, self.index, self.ident, self.name = key, index, ident, name
         self.announced = False
-        self._plain: bool | None = None  # arguments that begin like no object are looked at when they are whole
-        self._said: list[str] = []
-
-    def take(self, arguments: str) -> str:
-        """One more piece of the arguments; what can be passed on."""
-        self._said.append(arguments)
-        if self._plain is None:
-            text = "".join(self._said).lstrip()
-            if not text:
-                return ""
-            self._plain = text[0] not in _NO_OBJECT
-            return text if self._plain else ""
-        return arguments if self._plain else ""
-
-    def whole(self) -> bool:
-        """Whether there are arguments, and they are a whole JSON document."""
-        try:
-            msgspec.json.decode("".join(self._said))
-        except (msgspec.DecodeError, RecursionError):
-            return False
-        return True
-
-    def rest(self) -> str:
-        """The arguments that were held back, now that they are whole: an object that was encoded twice is one."""
-        text = "" if self._plain else "".join(self._said).strip()
-        if not text or text == "null":
-            return ""
-        try:
-            inner = msgspec.json.decode(text)
-            return inner if isinstance(inner, str) and isinstance(msgspec.json.decode(inner), dict) else text
-        except (msgspec.DecodeError, RecursionError):
-            return text
 
 
 class Calls:
@@ -105,7 +72,7 @@ class Calls:
             if not ident or ident in self._ids:
                 ident = f"toolu_{self._seed}_{call.key}"
             self._ids.add(ident)
-            yield ToolCall(call.key, ident, self._tool_name(call.name))
+            yield ToolCall(call.key, ident, client_name(call.name, self._tools))
 
     def rest(self) -> Iterator[ToolArgs]:
         """The arguments that were held back, at the end of the reply."""
@@ -136,13 +103,6 @@ class Calls:
         if ident and ident != call.ident:
             return True
         return bool(_arguments(part)) and call.whole()
-
-    def _tool_name(self, name: str) -> str:
-        """The client's name for a tool, whatever the model or its server made of the one that was offered."""
-        for said in (name, name.partition("<|")[0].strip(), name.rpartition(".")[2], name.strip()):
-            if tool := self._tools.get(said):
-                return tool["name"]
-        return name
 
 
 def _ident(part: dict[str, Any]) -> str:

@@ -1,0 +1,45 @@
+"""How a provider's Responses API differs from the common ground; one row of providers.toml each."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+import orjson
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
+    """Deviations, with the safest choice for an unknown server as default.
+
+    system_role: the role of system messages between turns; "user" makes them part of a user message.
+    files: whether messages and results of calls take files (PDF).
+    web_search: whether it has a web search of its own.
+    summary: which summaries of the reasoning are asked for, if any. OpenAI shows them to verified
+        organisations only.
+    think_tags: whether its models leave reasoning in the text, between tags at the beginning.
+    session_key: the field that takes a stable, anonymous key of the session, which steers prompt caches.
+    min_tokens: the smallest output limit that is taken.
+    """
+
+    system_role: Literal["developer", "system", "user"] = "developer"
+    files: bool = False
+    web_search: bool = False
+    summary: Literal["", "off", "auto", "concise", "detailed"] = "auto"
+    think_tags: bool = False
+    session_key: str = ""
+    min_tokens: int = 16
+
+
+def quirks_of(row: Mapping[str, Any]) -> Quirks:
+    """The quirks of a provider's row. Raises `msgspec.ValidationError` naming what is wrong with it."""
+    return _quirks(orjson.dumps(dict(row), option=orjson.OPT_SORT_KEYS))
+
+
+@cache
+def _quirks(row: bytes) -> Quirks:
+    return msgspec.json.decode(row, type=Quirks)
