@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from claude_code_proxy.dialects import DIALECTS
+from claude_code_proxy.dialects.gemini.quirks import quirks_of as gemini_quirks
 from claude_code_proxy.dialects.native import quirks_of as native_quirks
 from claude_code_proxy.dialects.openai_chat.quirks import quirks_of as chat_quirks
 from claude_code_proxy.wire.failure import error
@@ -30,6 +31,7 @@ _log = logging.getLogger(__name__)
 
 _QUIRKS: Final[dict[str, Callable[[Mapping[str, Any]], Struct]]] = {
     "anthropic": native_quirks,
+    "gemini": gemini_quirks,
     "openai_chat": chat_quirks,
 }
 """What reads a provider's quirks, by its dialect; each raises `msgspec.ValidationError` for unknown ones."""
@@ -67,6 +69,7 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     body: dict[str, Any] = {}
     model_body: tuple[ModelBody, ...] = ()
     prepare: Literal["", "ollama"] = ""
+    respoken: dict[str, dict[str, Any]] = {}
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, {self.base_url!r})"  # never the key
@@ -134,10 +137,11 @@ def load_providers(
 
 
 def _respoken(row: Mapping[str, Any], dialect: str | None) -> dict[str, Any]:
-    """A row in another dialect: what belongs to its own means nothing there."""
+    """A row in another dialect: what belongs to its own means nothing there, and the row may say what does."""
     if not dialect or dialect == row.get("dialect"):
         return dict(row)
-    return {**{key: value for key, value in row.items() if key not in _OF_THE_DIALECT}, "dialect": dialect}
+    kept = {key: value for key, value in row.items() if key not in _OF_THE_DIALECT}
+    return {**kept, **row.get("respoken", {}).get(dialect, {}), "dialect": dialect}
 
 
 def _provider(name: str, row: Mapping[str, Any], environ: Mapping[str, str]) -> Provider:
