@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from claude_code_proxy.dialects.gemini.finish import STOP_REASONS as GEMINI_STOP_REASONS
 from claude_code_proxy.dialects.models import rules
 from claude_code_proxy.dialects.openai_chat.reply import STOP_REASONS
 from claude_code_proxy.providers import load_providers
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 DOCS = Path(__file__).parents[1] / "docs"
+COLUMNS = ("openai_chat", "gemini", "anthropic")
+STOPS = {"openai_chat": ("finish_reason", STOP_REASONS), "gemini": ("finishReason", GEMINI_STOP_REASONS)}
 NOTE = "<!-- made by scripts/make_docs.py: change the tables it reads, not this page -->\n"
 
 
@@ -26,19 +29,26 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
+def told(row: dict[str, Any], column: str, passed: str) -> str:
+    """What a row says of a dialect; a dash where it is about the format of another."""
+    of_all = {"openai_chat", "gemini"} <= row.keys() and column == "anthropic"
+    return str(row.get(column, passed if of_all else "–"))
+
+
 def translation() -> str:
     data: dict[str, Any] = tomllib.loads((DOCS / "translation.toml").read_text("utf-8"))
     parts = [NOTE, "# What becomes of each field and block\n"]
-    parts.append("`openai_chat` is translated; `anthropic` passes through, so everything not named stays as it came.\n")
+    parts.append("`anthropic` passes through, so everything not named stays as it came; the others are translated.\n")
     for title, kind, key in (
         ("Requests", "request", "field"),
         ("Blocks", "block", "block"),
         ("Replies", "reply", "said"),
     ):
-        rows = [(row[key], row["openai_chat"], row.get("anthropic", data["anthropic_all"])) for row in data[kind]]
-        parts += [f"\n## {title}\n", table((key, "openai_chat", "anthropic"), rows)]
-    reasons = [(f"`{finish}`", f"`{reason}`") for finish, reason in STOP_REASONS.items()]
-    parts += ["\n## Stop reasons\n", table(("finish_reason", "stop_reason"), reasons)]
+        rows = [(row[key], *(told(row, name, data["anthropic_all"]) for name in COLUMNS)) for row in data[kind]]
+        parts += [f"\n## {title}\n", table((key, *COLUMNS), rows)]
+    for name, (field, stops) in STOPS.items():
+        reasons = [(f"`{finish}`", f"`{reason}`") for finish, reason in stops.items()]
+        parts += [f"\n## Stop reasons: {name}\n", table((field, "stop_reason"), reasons)]
     parts.append(
         "\nAnything else is `end_turn`. With a tool call `end_turn` becomes `tool_use`, and without one the reverse.\n"
     )

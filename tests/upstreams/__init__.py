@@ -1,6 +1,7 @@
 """Loopback fakes of the upstreams: strict about what they are sent, scripted in what they answer."""
 
 from .chat import Call, Chat, FakeChat
+from .gemini import FakeGemini, Gemini
 from .messages import FakeMessages, Msg, failure, text, thinking, tool_use
 from .ollama import FakeOllama, Model
 from .server import Http, Raw, Recorded
@@ -9,8 +10,10 @@ __all__ = [
     "Call",
     "Chat",
     "FakeChat",
+    "FakeGemini",
     "FakeMessages",
     "FakeOllama",
+    "Gemini",
     "Http",
     "Model",
     "Msg",
