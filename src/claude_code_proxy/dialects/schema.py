@@ -125,8 +125,9 @@ class _Trimmer:
             kinds = [kind for kind in kinds if kind != "null"] or kinds
             if len(kinds) < 2:
                 return self._plain(schema, kinds[0] if kinds else "", refs, depth, nullable=nullable)
-            others = [{**_without(schema, "enum"), "type": kind} for kind in kinds]
-            schema = _without(schema, *schema.keys() - {"description"})
+            others = [{**_without(schema, "enum", "const", "description"), "type": kind} for kind in kinds]
+            values = [_word("one of", schema["enum"])] if schema.get("enum") else []
+            schema = {"description": " ".join(str(word) for word in (schema.get("description"), *values) if word)}
         return self._either(schema, others, refs, depth, nullable=nullable)
 
     def _either(
@@ -171,9 +172,9 @@ class _Trimmer:
 
     def _typed(self, out: Schema, kind: str, *, nullable: bool) -> Schema:
         if self._form == "json":
+            if nullable and "enum" in out:  # null is none of the values it takes there
+                return {"anyOf": [{"type": kind, **out} if kind else out, {"type": "null"}]}
             typed = {"type": [kind, "null"] if nullable and kind != "null" else kind} if kind else {}
-            if nullable and "enum" in out:
-                out["enum"] = [*out["enum"], None]
             return {**typed, **out}
         if not kind:
             return {**self._anything(out), **({"nullable": True} if nullable else {})}
@@ -188,8 +189,9 @@ class _Trimmer:
         values = [schema["const"]] if "const" in schema else items(schema.get("enum"))
         chosen = [value for value in values if isinstance(value, (str, int, float)) and not isinstance(value, bool)]
         chosen = [value for n, value in enumerate(chosen) if value != "" and value not in chosen[:n]]
-        if not chosen or len(chosen) < len([value for value in values if value is not None and value != ""]):
-            if values and any(value is not None for value in values):
+        plain = [value for value in values if value is not None and value != ""]
+        if not chosen or not all(value in chosen for value in plain):
+            if plain:
                 words.append(_word("one of", values))
         elif self._form == "json" or (kind == "string" and all(isinstance(value, str) for value in chosen)):
             out["enum"] = chosen

@@ -175,7 +175,7 @@ class GeminiDecoder:
 
     def _part(self, part: dict[str, Any]) -> Iterator[Event]:
         signed = part.get("thoughtSignature")
-        signed = signed if isinstance(signed, str) else ""
+        signed = paired(signed) if isinstance(signed, str) else ""
         text = part.get("text")
         if isinstance(call := part.get("functionCall"), dict):
             yield from self._call_part(call, signed)
