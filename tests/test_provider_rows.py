@@ -87,3 +87,22 @@ def test_a_row_in_another_dialect_leaves_behind_what_belongs_to_its_own() -> Non
     rows = load_providers({}, {"deepseek": {"dialect": "openai_chat", "base_url": "http://h/v1"}})
     assert (rows["deepseek"].auth, rows["deepseek"].api_key_env) == ("bearer", "DEEPSEEK_API_KEY")
     assert load_providers({}, {"openai": {"headers": {"x": "y"}}})["openai"].quirks["files"] is True
+
+
+def test_a_row_may_say_what_it_is_in_another_dialect() -> None:
+    row = load_providers({})["gemini"]
+    assert (row.dialect, row.auth, row.root) == (
+        "gemini",
+        "x-goog-api-key",
+        "https://generativelanguage.googleapis.com/v1beta",
+    )
+    for chat in (
+        load_providers({"GEMINI_DIALECT": "openai_chat"})["gemini"],
+        load_providers({}, {"gemini": {"dialect": "openai_chat"}})["gemini"],
+    ):
+        assert (chat.dialect, chat.auth) == ("openai_chat", "bearer")
+        assert chat.root == "https://generativelanguage.googleapis.com/v1beta/openai"
+    moved = load_providers({"GEMINI_API_BASE": "http://h/v1beta/", "GEMINI_API_KEY": "k"})["gemini"]
+    assert (moved.root, moved.credentials()) == ("http://h/v1beta", {"x-goog-api-key": "k"})
+    with pytest.raises(ProviderError, match="quirk"):
+        load_providers({}, {"gemini": {"quirks": {"schema": "json", "quirk": 1}}})

@@ -33,11 +33,23 @@ def test_ids_that_come_twice_are_told_apart() -> None:
     assert [block["id"] for block in told.blocks] == ["same-id-again", "toolu_seed_1"]
 
 
-def test_a_short_name_is_the_clients_own_again() -> None:
-    made = call(body(stream=True))
-    machine = DIALECT.reply(made, Outgoing("", b"", tools={"short": {"name": "a.long/name"}}), Answer(200, {"content-type": "text/event-stream"}), Watch())  # fmt: skip
-    out = b"".join([*machine.feed(sse(chunk(function("short", {})), STOP)), *machine.close()])
-    assert read(out).calls == [("a.long/name", {})]
+TOOLS: dict[str, Any] = {"short": {"name": "a.long/name"}, "default_api": {"name": "default_api"}}
+NAMES = [
+    ("short", "a.long/name"),
+    ("default_api.short", "a.long/name"),
+    ("default_api:short", "a.long/name"),
+    ("default_api", "default_api"),
+    ("default_api.other", "default_api.other"),
+    ("other", "other"),
+]
+
+
+@pytest.mark.parametrize(("name", "shown"), NAMES)
+def test_a_tool_has_the_name_that_the_client_gave_it(name: str, shown: str) -> None:
+    answer = Answer(200, {"content-type": "text/event-stream"})
+    machine = DIALECT.reply(call(body(stream=True)), Outgoing("", b"", tools=TOOLS), answer, Watch())
+    out = b"".join([*machine.feed(sse(chunk(function(name, {})), STOP)), *machine.close()])
+    assert read(out).calls == [(shown, {})]
 
 
 PIECES: list[tuple[str, list[dict[str, Any]], Any]] = [

@@ -211,3 +211,10 @@ def test_whatever_a_server_describes_google_takes(schema: dict[str, Any]) -> Non
 def test_any_root_is_taken(schema: dict[str, Any]) -> None:
     for made in both(schema):
         assert made == {} or made["properties"]
+
+
+def test_the_text_of_a_schema_is_the_same_in_every_process() -> None:
+    """Prompt caches compare text."""
+    full = {"maxItems": 9, "minItems": 1, "items": {"type": "number", "maximum": 9, "minimum": 1}, "type": "array"}
+    told = '{"type": "array", "minItems": 1, "maxItems": 9, "items": {"type": "number", "minimum": 1, "maximum": 9}}'
+    assert json.dumps(of(full)[0]) == told

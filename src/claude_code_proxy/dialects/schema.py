@@ -30,18 +30,18 @@ _MOST_NODES: Final = 4000
 
 
 class _Taken(Struct, frozen=True):
-    """The keywords that a form takes as they are, and the formats that it knows."""
+    """The keywords that a form takes as they are (in a stable order, for prompt caches), and the formats it knows."""
 
-    plain: frozenset[str]
+    plain: tuple[str, ...]
     formats: frozenset[str]
 
 
-_COMMON: Final = frozenset({"minItems", "maxItems", "minimum", "maximum", "propertyOrdering"})
+_COMMON: Final = ("minItems", "maxItems", "minimum", "maximum", "propertyOrdering")
 _NUMBERS: Final = frozenset({"float", "double", "int32", "int64"})
 _FORMS: Final[dict[str, _Taken]] = {
     "json": _Taken(_COMMON, frozenset({"date-time", "date", "time"})),
     "openapi": _Taken(
-        _COMMON | {"minLength", "maxLength", "pattern", "minProperties", "maxProperties"}, _NUMBERS | {"date-time"}
+        (*_COMMON, "minLength", "maxLength", "pattern", "minProperties", "maxProperties"), _NUMBERS | {"date-time"}
     ),
 }
 

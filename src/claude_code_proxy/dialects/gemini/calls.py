@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from claude_code_proxy.wire.events import Event
     from claude_code_proxy.wire.messages import Tool
+
+_SPACE: Final = "default_api"
+"""What Gemini's tools are called together where it writes code."""
 
 
 class Calls:
@@ -65,9 +68,14 @@ class Calls:
         if not ident or ident in self._ids:
             ident = f"toolu_{self._seed}_{self._key}"
         self._ids.add(ident)
-        name = paired(str(part.get("name") or ""))
         self._pieces = Pieces()
-        return ToolCall(self._key, ident, self._tools[name]["name"] if name in self._tools else name)
+        return ToolCall(self._key, ident, self._named(paired(str(part.get("name") or ""))))
+
+    def _named(self, name: str) -> str:
+        """The client's name for the tool; the model sometimes writes `default_api.` before the one it was given."""
+        bare = name.removeprefix(_SPACE).lstrip(".:") if name.startswith(_SPACE) else name
+        known = next((one for one in (name, bare) if one in self._tools), None)
+        return self._tools[known]["name"] if known else name
 
     def take(self, part: dict[str, Any]) -> Iterator[Event]:
         """What a part says of the call that began last."""

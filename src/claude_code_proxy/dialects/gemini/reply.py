@@ -223,7 +223,7 @@ class GeminiDecoder:
 
     def _end(self, finish: str) -> Iterator[Event]:
         reason = STOP_REASONS.get(finish, "end_turn")
-        yield from self._calls.end(cut=reason != "end_turn")
+        yield from self._calls.end(cut=finish != "STOP")
         if failure := broken(finish, self._message, silent=not self._answered):
             yield failure
             return
