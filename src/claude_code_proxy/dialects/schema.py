@@ -144,12 +144,13 @@ class _Trimmer:
         if len(whole) == 1:
             about = {"description": schema["description"]} if schema.get("description") else {}
             return self.node({**whole[0], **about, **({"nullable": True} if nullable else {})}, refs, depth + 1)
-        made = [self.node(one, refs, depth + 1) for one in whole]
+        nodes = [self.node(one, refs, depth + 1) for one in whole]
+        made = [one for node in nodes for one in (node.get("anyOf") or (node,))]  # none within another
         if words := schema.get("description"):
             made[0] = {**made[0], "description": " ".join(map(str, filter(None, (words, made[0].get("description")))))}
         if nullable:
             made = [{**one, "nullable": True} for one in made] if self._form == "openapi" else [*made, {"type": "null"}]
-        return {"anyOf": made}
+        return {"anyOf": [one for n, one in enumerate(made) if one not in made[:n]]}
 
     def _plain(self, schema: Schema, kind: str, refs: tuple[str, ...], depth: int, *, nullable: bool) -> Schema:
         """A schema of one type, or of none."""
