@@ -84,15 +84,25 @@ def test_sizes(message: str, expected: str) -> None:
     assert (failure.status, failure.message) == (400, expected)
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        "Corrupted thought signature.",
-        "Function call is missing a thought_signature in functionCall parts.",
-        "Invalid thoughtSignature",
-    ],
-)
-def test_a_refused_signature_makes_the_client_go_on_without(message: str) -> None:
+REFUSED = [
+    ("Corrupted thought signature.", "thinking_signature"),
+    ("Function call is missing a thought_signature in functionCall parts.", "thinking_signature"),
+    ("Invalid thoughtSignature", "thinking_signature"),
+    ("Unsupported MIME type: image/gif", "image_block"),
+    ("Unable to process input image. Please retry or report in the troubleshooting guide.", "image_block"),
+    ("Provided image is not valid.", "image_block"),
+    ("The document has no pages.", "document_block"),
+    ("Unsupported MIME type: application/msword", "document_block"),
+]
+
+
+@pytest.mark.parametrize(("message", "what"), REFUSED)
+def test_a_refused_thing_is_told_so_that_the_client_goes_on_without(message: str, what: str) -> None:
     failure = told(google(400, "INVALID_ARGUMENT", message))
-    assert failure.message == f"capability_rejected: thinking_signature ({message})"
+    assert failure.message == f"capability_rejected: {what} ({message})"
     assert failure.type == "invalid_request_error"
+
+
+def test_a_request_of_too_many_bytes_makes_the_client_compact() -> None:
+    failure = told(google(400, "INVALID_ARGUMENT", "Request payload size exceeds the limit: 20971520 bytes."))
+    assert (failure.type, failure.status) == ("request_too_large", 413)

@@ -64,6 +64,7 @@ PIECES: list[tuple[str, list[dict[str, Any]], Any]] = [
     ("nothing in between", [piece("$.a", 1), function(willContinue=True), piece("$.b", 2, more=False)], {"a": 1, "b": 2}),
     ("the name again", [function("f", partialArgs=[{"jsonPath": "$.a", "numberValue": 1}], willContinue=True), function()], {"a": 1}),
     ("whole after all", [function("", {"a": 1})], {"a": 1}),
+    ("whole as text", [function("", '{"a": "ö"}')], {"a": "ö"}),
 ]  # fmt: skip
 
 
@@ -86,6 +87,12 @@ def test_a_piece_without_a_place_never_runs(path: Any) -> None:
     out = replied(DIALECT, [stream])
     [(_, arguments)] = read(out, unfinished=True).calls
     assert isinstance(arguments, str)  # the client tells the model that this is no JSON
+
+
+@pytest.mark.parametrize("args", ["{", "[1]", "7", [1], 7, True])
+def test_arguments_that_are_no_object_never_run(args: Any) -> None:
+    [(_, arguments)] = read(replied(DIALECT, [sse(chunk(function("f", args)), STOP)]), unfinished=True).calls
+    assert isinstance(arguments, str)
 
 
 def test_a_call_that_the_limit_cut_never_runs() -> None:
@@ -356,6 +363,13 @@ def test_a_search_is_told_as_anthropics() -> None:
     assert told.stop_reason == "end_turn"
 
 
+def test_what_was_thought_comes_before_what_was_found() -> None:
+    told = searched(sse(chunk(thought("Hm.")), chunk(text("It is.", "s"), finish="STOP", groundingMetadata=FOUND)))
+    kinds = [block["type"] for block in told.blocks]
+    assert kinds == ["thinking", "server_tool_use", "web_search_tool_result", "text"]
+    assert told.blocks[0]["signature"]
+
+
 def test_an_answer_without_a_search_is_text() -> None:
     told = searched(sse(chunk(text("I know that.")), STOP))
     assert [block["type"] for block in told.blocks] == ["text"]
@@ -375,3 +389,8 @@ def test_grounding_that_was_not_asked_for_is_cited() -> None:
     told = client_gets(sse(chunk(text("Größer.")), chunk(finish="STOP", groundingMetadata=FOUND)))
     assert [block["type"] for block in told.blocks] == ["text"]
     assert {one["url"] for one in told.blocks[0]["citations"]} == {"https://a.test/1", "https://b.test/2"}
+
+
+def test_a_reply_in_a_wrapper() -> None:
+    told = client_gets(sse({"response": chunk(text("a"))}, {"response": {**STOP, **USAGE}, "traceId": "x"}))
+    assert (told.text, told.stop_reason, _counts(told)) == ("a", "end_turn", (10, 0, 5))

@@ -30,6 +30,7 @@ _BILLING: Final = re.compile(
 )
 _OVERLOADED: Final = re.compile(r"overloaded|no healthy upstream|loading model|capacity|server is busy", re.IGNORECASE)
 
+_PAYLOAD: Final = re.compile(r"request payload size exceeds|payload too large|request entity too large", re.IGNORECASE)
 _MODERATED: Final = re.compile(r"flagged|moderation|content.?(policy|filter)", re.IGNORECASE)
 _DAILY: Final = re.compile(rb"per[-_ ]?day|for the day|daily", re.IGNORECASE)
 _FINAL: Final = ((b"x-should-retry", b"false"),)
@@ -166,6 +167,8 @@ def classified(
     said = f"{code} {message}"
     if status in _SIZE_STATUS and (size := retold(message, code, asked)):
         return Failed("invalid_request_error", size, 400)
+    if status == 400 and _PAYLOAD.search(said):
+        return Failed("request_too_large", message, 413)
     if status in {402, 429} and not limited and _BILLING.search(said):
         return Failed("billing_error", message, 402, _FINAL)
     if status == 403 and _MODERATED.search(said):  # of the prompt, not of the user

@@ -9,7 +9,7 @@ import msgspec
 from claude_code_proxy.dialects.gemini.partial import Pieces, pieces_in
 from claude_code_proxy.dialects.names import client_id
 from claude_code_proxy.wire.events import ToolArgs, ToolCall
-from claude_code_proxy.wire.json_text import paired
+from claude_code_proxy.wire.json_text import loads, paired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,8 +83,9 @@ class Calls:
             return
         for piece in pieces_in(part):
             self._pieces.add(piece)
-        if isinstance(args := part.get("args"), dict):
-            self._pieces.args |= args
+        args = _args(part.get("args"))
+        self._pieces.args |= args or {}
+        self._pieces.broken = self._pieces.broken or args is None
         if not part.get("willContinue"):
             yield from self.end()
 
@@ -98,6 +99,16 @@ class Calls:
             yield ToolArgs(self._key, said[:-1])
         elif pieces.args:
             yield ToolArgs(self._key, said)
+
+
+def _args(args: object) -> dict[str, Any] | None:
+    """Arguments as an object, also where a gateway wrote them as text; None for what is none."""
+    if isinstance(args, str) and args:
+        try:
+            args = loads(args.encode("utf-8", "surrogatepass"))
+        except ValueError:
+            return None
+    return {} if args is None or args == "" else args if isinstance(args, dict) else None
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -13,9 +13,21 @@ if TYPE_CHECKING:
     from claude_code_proxy.dialects.base import Answer, Call
     from claude_code_proxy.wire.failure import Failed
 
-_SIGNATURE: Final = re.compile(r"thought[ _]?signature", re.IGNORECASE)
 REFUSED_SIGNATURE: Final = "capability_rejected: thinking_signature"
 """On this Claude Code asks again without its thinking, and so without any signature but the stand-in."""
+
+_CAPABILITIES: Final = (
+    (re.compile(r"thought[ _]?signature", re.IGNORECASE), REFUSED_SIGNATURE),
+    (
+        re.compile(r"unsupported mime ?type:? *image|process input image|image is not valid", re.IGNORECASE),
+        "capability_rejected: image_block",
+    ),
+    (
+        re.compile(r"unsupported mime ?type:? *application|document has no pages", re.IGNORECASE),
+        "capability_rejected: document_block",
+    ),
+)
+"""Refusals of one thing in the request, and the words on which Claude Code goes on without it."""
 
 
 def failure(call: Call, answer: Answer, body: bytes) -> Failed:
@@ -24,7 +36,8 @@ def failure(call: Call, answer: Answer, body: bytes) -> Failed:
 
 
 def retold(failed: Failed) -> Failed:
-    """A refusal of a thought signature in the words that make the client go on without."""
-    if failed.status == 400 and _SIGNATURE.search(failed.message):
-        return replace(failed, message=f"{REFUSED_SIGNATURE} ({failed.message})")
-    return failed
+    """A refusal of a signature, an image or a document in the words that make the client go on without."""
+    if failed.status != 400:
+        return failed
+    words = next((words for pattern, words in _CAPABILITIES if pattern.search(failed.message)), "")
+    return replace(failed, message=f"{words} ({failed.message})") if words else failed

@@ -140,6 +140,8 @@ class GeminiDecoder:
         if not isinstance(chunk, dict):
             yield _NOT_JSON
             return
+        if "candidates" not in chunk and isinstance(chunk.get("response"), dict):
+            chunk = chunk["response"]  # as Google's gateway for its own tools wraps it
         if chunk.get("error"):
             yield retold(failure_inside(chunk))
             return
@@ -230,6 +232,7 @@ class GeminiDecoder:
         if reason == "refusal" and not self._answered:
             yield from self._say(f"Google stopped the reply ({finish}). {self._message}".strip())
         if self._searched is not None:
+            yield from self._speech.end(called=True)  # what was thought comes first
             yield from self._grounding.searched(self._seed)
             yield from self._grounding.cited("".join(self._searched))
         elif self._speech.in_text:
