@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from upstreams import Call, Chat, FakeGemini, Gemini, Http, Raw
+from upstreams import Call, Chat, FakeChat, FakeGemini, Gemini, Http, Raw
 
 from .test_cli_chat import png
 from .tool_loop import THOUGHT, ToolLoop
@@ -156,6 +156,42 @@ async def test_a_stream_that_breaks_off_is_asked_again_whole(claude: Claude, gem
     run = await claude.run(f"{ours.url}/gemini:gemini-3-pro-preview")
     assert run.answer == "The whole answer."
     assert [post.path.rpartition(":")[2] for post in gemini.posts] == ["streamGenerateContent", "generateContent"]
+
+
+@pytest.mark.parametrize("before", ["", "I will now call"])
+async def test_a_call_that_google_could_not_read_is_asked_for_again(
+    claude: Claude, gemini: FakeGemini, ours: Proxy, before: str
+) -> None:
+    gemini.use(Gemini(before, finish="MALFORMED_FUNCTION_CALL", signed=False), Gemini("Now it worked."))
+    run = await claude.run(f"{ours.url}/gemini:gemini-3-pro-preview")
+    assert run.answer == "Now it worked."
+    assert len(gemini.posts) == 2
+
+
+async def test_a_conversation_that_moves_away_and_back(claude: Claude, gemini: FakeGemini, proxy: Start) -> None:
+    """Each model gets its own signatures back, and all that was said by anyone."""
+
+    def echo(word: str) -> Call:
+        return Call("Bash", {"command": f"echo {word}", "description": "Echo"})
+
+    async with FakeChat() as chat:
+        ours = await proxy(
+            GEMINI_API_KEY=KEY, GEMINI_API_BASE=gemini.api, OPENAI_API_KEY="canary-openai-key", OPENAI_BASE_URL=chat.api
+        )
+        here, there = f"{ours.url}/gemini:gemini-3-pro-preview", f"{ours.url}/openai:gpt-4.1"
+        gemini.use(Gemini(calls=[echo("one")], thoughts="Hm."), Gemini("First."))
+        assert (await claude.run(here)).answer == "First."
+        chat.use(Chat(tool_calls=[echo("two")], reasoning="Hm!"), Chat("Second."))
+        assert (await claude.run(there, "--continue", prompt="And?")).answer == "Second."
+        gemini.use(Gemini(calls=[echo("three")]), Gemini("Third."))
+        assert (await claude.run(here, "--continue", prompt="And now?")).answer == "Third."
+        assert chat.refusals == []
+    body = gemini.posts[-1].json
+    signed = [part["thoughtSignature"] for part in parts(body, "functionCall")]
+    assert [one == STAND_IN for one in signed] == [False, True, False]
+    told = [part["functionResponse"]["response"]["output"] for part in parts(body, "functionResponse")]
+    assert told == ["one", "two", "three"]
+    assert texts(body, "model") == "First.Second."
 
 
 @pytest.mark.parametrize(("model", "inside"), [("gemini-3-pro-preview", True), ("gemini-2.5-flash", False)])
