@@ -78,12 +78,13 @@ def models() -> str:
             rule.context or "?",
             rule.max_output or "?",
             ", ".join(rule.efforts) or "–",
+            "–".join(map(str, rule.thinking_budget)) or "–",
             "yes" if rule.sampling else "no",
             "yes" if rule.stop else "no",
         )
         for rule in rules()
     ]
-    head = ("models", "context", "most output", "effort levels", "temperature", "stop sequences")
+    head = ("models", "context", "most output", "effort levels", "thinking tokens", "temperature", "stop sequences")
     return "\n".join(
         [NOTE, "# What is known of models\n", "The first row that matches a name counts.\n", table(head, rows)]
     )

@@ -91,6 +91,7 @@ REFUSED = [
     ("Unsupported MIME type: image/gif", "image_block"),
     ("Unable to process input image. Please retry or report in the troubleshooting guide.", "image_block"),
     ("Provided image is not valid.", "image_block"),
+    ("Cannot fetch content from the provided URL. Please ensure the URL is valid.", "image_block"),
     ("The document has no pages.", "document_block"),
     ("Unsupported MIME type: application/msword", "document_block"),
 ]

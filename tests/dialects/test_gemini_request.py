@@ -102,6 +102,9 @@ THINKING: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [
     (PRO, {"thinking": ADAPTIVE}, level("HIGH")),
     (PRO, {"thinking": ADAPTIVE, "output_config": {"effort": "low"}}, level("LOW")),
     (PRO, {"thinking": ADAPTIVE, "output_config": {"effort": "max"}}, level("HIGH")),
+    (PRO, {"thinking": ADAPTIVE, "output_config": {"effort": "medium"}}, level("HIGH")),
+    ("gemini-3.1-pro-preview", {"thinking": ADAPTIVE, "output_config": {"effort": "medium"}}, level("MEDIUM")),
+    ("gemini-4-argon", {"thinking": ADAPTIVE, "output_config": {"effort": "xhigh"}}, level("HIGH")),
     (PRO, {"thinking": OFF}, level("LOW", shown=False)),
     (PRO, {"thinking": {"type": "enabled", "budget_tokens": 400}}, level("LOW")),
     (FLASH3, {"thinking": OFF}, level("MINIMAL", shown=False)),
@@ -208,6 +211,11 @@ def test_an_answer_in_a_schema() -> None:
         "required": ["title"],
     }
     assert "responseJsonSchema" in asked(PRO, output_config=FORM, tools=[TOOL])["generationConfig"]
+    loose = {"format": {"type": "json_schema", "schema": {"type": "array"}}}
+    assert asked(output_config=loose)["generationConfig"] == {
+        "maxOutputTokens": 100,
+        "responseMimeType": "application/json",
+    }
     told = asked(FLASH, output_config=FORM, tools=[TOOL])
     assert "responseMimeType" not in told["generationConfig"]
     assert '"required":["title"]' in told["systemInstruction"]["parts"][0]["text"]

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.genai import types
+from pydantic import TypeAdapter
 
 from calls import JSON, SSE, call
 from claude_code_proxy.dialects.base import Answer, Outgoing
@@ -80,3 +82,22 @@ def test_a_reply_is_told_as_it_should(folder: Path) -> None:
     message = json.loads(b"".join([*machine.feed(data), *machine.close()]))
     message["blocks"] = [carried(block) for block in message["content"]]
     assert {key: message[key] for key in expected} == expected
+
+
+@having("upstream.json")
+def test_googles_own_library_knows_every_field(folder: Path) -> None:
+    body = content(folder, "upstream.json")
+    known: dict[str, TypeAdapter[Any]] = {
+        "contents": TypeAdapter(list[types.Content]),
+        "systemInstruction": TypeAdapter(types.Content),
+        "tools": TypeAdapter(list[types.Tool]),
+        "toolConfig": TypeAdapter(types.ToolConfig),
+        "generationConfig": TypeAdapter(types.GenerationConfig),
+    }
+    assert body.keys() <= known.keys()
+    for name, value in body.items():
+        known[name].validate_python(value)
+    for tool in body.get("tools", []):
+        for declared in tool.get("functionDeclarations", []):
+            if schema := declared.get("parametersJsonSchema"):
+                types.JSONSchema.model_validate(schema)

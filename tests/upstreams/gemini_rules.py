@@ -261,8 +261,8 @@ def _tools(asked: Asked) -> Iterator[str]:
 
 
 JSON_SCHEMA = re.compile(
-    r"type|format|title|description|enum|items|prefixItems|minItems|maxItems|minimum|maximum|anyOf|oneOf|properties|"
-    r"additionalProperties|required|propertyOrdering",
+    r"type|format|title|description|enum|items|minItems|maxItems|minimum|maximum|anyOf|oneOf|properties|"
+    r"additionalProperties|required",
 )
 OPENAPI = re.compile(
     r"type|format|title|description|nullable|enum|items|maxItems|minItems|properties|required|minProperties|"
@@ -295,7 +295,7 @@ def schema_faults(schema: Any, known: re.Pattern[str], *, root: bool = False) ->
     if any(value == "" for value in schema.get("enum", ["x"])):
         yield "enum: cannot be empty"
     extra = schema.get("additionalProperties")
-    inner = [*properties.values(), *schema.get("anyOf", []), *schema.get("prefixItems", [])]
+    inner = [*properties.values(), *schema.get("anyOf", [])]
     inner += [schema["items"]] if "items" in schema else []
     for one in [*inner, *([extra] if isinstance(extra, dict) else [])]:
         yield from schema_faults(one, known)

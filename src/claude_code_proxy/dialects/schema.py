@@ -36,7 +36,7 @@ class _Taken(Struct, frozen=True):
     formats: frozenset[str]
 
 
-_COMMON: Final = ("minItems", "maxItems", "minimum", "maximum", "propertyOrdering")
+_COMMON: Final = ("minItems", "maxItems", "minimum", "maximum")
 _NUMBERS: Final = frozenset({"float", "double", "int32", "int64"})
 _FORMS: Final[dict[str, _Taken]] = {
     "json": _Taken(_COMMON, frozenset({"date-time", "date", "time"})),
@@ -60,6 +60,7 @@ _TOLD: Final = (
 )
 """Constraints worth a word in the description where the form has no keyword for them."""
 
+_MOST_COUNTED: Final = 2**31 - 1
 _LONGEST_WORD: Final = 200
 _TYPES: Final = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
 _ANNOTATIONS: Final = frozenset({"title", "description", "$schema", "$id", "$comment", "$defs", "definitions"})
@@ -206,18 +207,14 @@ class _Trimmer:
             required = [name for name in items(schema.get("required")) if isinstance(name, str) and name in properties]
             if required:
                 out["required"] = list(dict.fromkeys(required))
-        if (ordering := out.get("propertyOrdering")) and set(items(ordering)) != set(properties):
-            del out["propertyOrdering"]
         others = schema.get("additionalProperties")
         if self._form == "json" and fields(others):
             out["additionalProperties"] = self.node(others, refs, depth + 1)
 
     def _array(self, schema: Schema, out: Schema, refs: tuple[str, ...], depth: int) -> None:
-        held, fixed = schema.get("items"), items(schema.get("prefixItems"))
-        fixed = fixed or items(held)  # a list of them is what drafts before 2020-12 had
-        if fixed and self._form == "json":
-            out["prefixItems"] = [self.node(one, refs, depth + 1) for one in fixed]
-        elif fixed:
+        held = schema.get("items")
+        fixed = items(schema.get("prefixItems")) or items(held)  # a list of them is what drafts before 2020-12 had
+        if fixed:
             held = {"anyOf": fixed} if len(fixed) > 1 else fixed[0]
         if fields(held) or self._form == "openapi":
             out["items"] = self.node(held, refs, depth + 1)
@@ -302,9 +299,11 @@ def _make_inclusive(schema: Schema, out: Schema) -> None:
 
 def _fits(name: str, value: object) -> bool:
     """Whether the value of a keyword is of the type that it must be."""
-    if name in {"pattern", "propertyOrdering"}:
-        return isinstance(value, str if name == "pattern" else list)
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if name == "pattern":
+        return isinstance(value, str)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return name in {"minimum", "maximum"} or (isinstance(value, int) and 0 <= value <= _MOST_COUNTED)
 
 
 def _without(schema: Schema, *names: str) -> Schema:

@@ -19,7 +19,10 @@ REFUSED_SIGNATURE: Final = "capability_rejected: thinking_signature"
 _CAPABILITIES: Final = (
     (re.compile(r"thought[ _]?signature", re.IGNORECASE), REFUSED_SIGNATURE),
     (
-        re.compile(r"unsupported mime ?type:? *image|process input image|image is not valid", re.IGNORECASE),
+        re.compile(
+            r"unsupported mime ?type:? *image|process input image|image is not valid|(file ?uri|provided url)",
+            re.IGNORECASE,
+        ),
         "capability_rejected: image_block",
     ),
     (

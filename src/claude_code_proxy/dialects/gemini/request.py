@@ -73,7 +73,9 @@ def content_request(request: Request, tools: Mapping[str, Tool], call: Call, qui
         if "tools" in body and not rule.form_with_tools:
             system.append(f"Answer with nothing but JSON of this schema: {orjson.dumps(schema).decode()}")
         else:
-            config |= {"responseMimeType": "application/json", "responseJsonSchema": trimmed(schema, "json")}
+            config["responseMimeType"] = "application/json"
+            if taken := trimmed(schema, "json"):
+                config["responseJsonSchema"] = taken
     if said := "\n\n".join(filter(None, system)):
         body = {"systemInstruction": {"parts": [{"text": said}]}, **body}
     rules = Rules(

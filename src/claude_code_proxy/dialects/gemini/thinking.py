@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from claude_code_proxy.dialects.effort import clipped, wanted
+from claude_code_proxy.dialects.effort import raised, wanted
 
 if TYPE_CHECKING:
     from claude_code_proxy.dialects.models import ModelRule
@@ -24,7 +24,8 @@ def thinking_config(request: Request, rule: ModelRule, limit: int) -> dict[str, 
         return {}
     off = level == "none"
     if not rule.thinking_budget:
-        told: dict[str, Any] = {"thinkingLevel": clipped(level, rule.efforts).upper()}
+        # A level between two is the higher one, as at Google's own OpenAI-compatible endpoint.
+        told: dict[str, Any] = {"thinkingLevel": raised(level, rule.efforts).upper()}
     elif off and "none" in rule.efforts:
         return {"thinkingBudget": 0}
     else:
