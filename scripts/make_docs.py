@@ -1,4 +1,4 @@
-"""Make the generated pages of docs/ from the tables that the code uses: `python scripts/make_docs.py`.
+"""Make the generated pages of docs/ and .env.example from the tables that the code uses: `python scripts/make_docs.py`.
 
 With `--check` nothing is written; the exit status says whether the pages are up to date.
 """
@@ -10,6 +10,8 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from variables import Group, UndocumentedError, Variable, groups, once, provider_notes, provider_rows
+
 from claude_code_proxy.dialects.gemini.finish import STOP_REASONS as GEMINI_STOP_REASONS
 from claude_code_proxy.dialects.models import rules
 from claude_code_proxy.dialects.openai_chat.reply import STOP_REASONS
@@ -18,7 +20,10 @@ from claude_code_proxy.providers import load_providers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-DOCS = Path(__file__).parents[1] / "docs"
+    from claude_code_proxy.providers import Provider
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 COLUMNS = ("openai_chat", "gemini", "anthropic")
 STOPS = {"openai_chat": ("finish_reason", STOP_REASONS), "gemini": ("finishReason", GEMINI_STOP_REASONS)}
 NOTE = "<!-- made by scripts/make_docs.py: change the tables it reads, not this page -->\n"
@@ -56,19 +61,96 @@ def translation() -> str:
 
 
 def providers() -> str:
+    notes, written = provider_notes(), provider_rows()
     rows = [
         (
+            f"[{notes[row.name]['title']}](providers/{row.name}.md)",
             f"`{row.name}`" + "".join(f", `{alias}`" for alias in row.aliases),
             f"`{row.dialect}`",
-            row.base_url or "–",
+            written[row.name].get("base_url", "–"),
             f"`{row.base_url_env}`" if row.base_url_env else "–",
-            f"`{row.api_key_env}`" + (" (optional)" if row.key_optional else "") if row.api_key_env else "none needed",
+            notes[row.name].get("credentials") or _key_of(row),
             ", ".join(f"`{name}` = {value}" for name, value in row.quirks.items()) or "–",
         )
         for row in load_providers({}).values()
     ]
-    head = ("name in URLs", "dialect", "address", "variable that moves it", "key", "quirks")
+    head = ("provider", "name in URLs", "dialect", "address", "variable that moves it", "key", "quirks")
     return "\n".join([NOTE, "# Built-in providers\n", table(head, rows)])
+
+
+def _key_of(row: Provider) -> str:
+    return f"`{row.api_key_env}`" + (" (optional)" if row.key_optional else "") if row.api_key_env else "none needed"
+
+
+def provider(name: str, group: Group) -> str:
+    row, note = load_providers({})[name], provider_notes()[name]
+    parts = [NOTE, f"# {note['title']}\n", f"{note['about'].strip()}\n"]
+    if "key" in note:
+        parts.append(f"Keys: <{note['key']}>\n")
+    setup = note.get("setup") or _setup(row, group)
+    url = f"http://localhost:4000/{name}:{note['model']}"
+    parts += ["```dotenv", setup.strip(), "```\n"] if setup else []
+    parts += ["```bash", f"ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN=any claude", "```\n"]
+    parts += ["## Settings\n", _settings_table([*group.variables, _dialect_of(name, row.dialect)])]
+    named = ", ".join(f"`{one}`" for one in (row.name, *row.aliases))
+    parts.append(
+        f"Name in URLs and models: {named}. What becomes of a request: [`{row.dialect}`](../translation.md).\n"
+    )
+    return "\n".join(parts)
+
+
+def _setup(row: Provider, group: Group) -> str:
+    """The line of a .env that a provider needs: its key, or else its address."""
+    wanted = row.api_key_env if row.api_key_env and not row.key_optional else row.base_url_env
+    return "".join(one.line for one in group.variables if one.name == wanted and not one.line.endswith('=""'))
+
+
+def _dialect_of(name: str, dialect: str) -> Variable:
+    return Variable(f"{name.upper().replace('-', '_')}_DIALECT", "the format to speak with it", dialect)
+
+
+def _settings_table(variables: Iterable[Variable]) -> str:
+    rows = [(f"`{one.name}`", one.meaning, f"`{one.default}`" if one.default else "–") for one in variables]
+    return table(("variable", "meaning", "default"), rows)
+
+
+def settings(found: Sequence[Group]) -> str:
+    parts = [
+        NOTE,
+        "# Settings\n",
+        "From the environment, from `.env` beside `server.py`, or from `.env` in your config folder, in this order.\n"
+        "More providers, and what requests to one carry besides, go into `config.toml` in that folder:\n"
+        "see [the README](../README.md#settings).\n",
+    ]
+    for group in once(found):
+        title = f"[{group.title}](providers/{group.name}.md)" if group.name else group.title
+        parts += [f"## {title}\n", _settings_table(group.variables)]
+    parts += [
+        "## Every provider\n",
+        "`{NAME}_DIALECT` makes a provider speak another format, where it has one. For example: "
+        "`OPENROUTER_DIALECT=anthropic`.\n",
+    ]
+    return "\n".join(parts)
+
+
+ENV_HEAD = """\
+# Made by scripts/make_docs.py: change the tables it reads, not this file.
+#
+# Copy to .env beside server.py and fill in what you use. The real environment wins over this file.
+# Nothing in here is expanded: write values as they are. docs/settings.md tells more.
+"""
+
+
+def env_example(found: Sequence[Group]) -> str:
+    parts = [ENV_HEAD]
+    for group in once(found):
+        lines: list[str] = []
+        for one in group.variables:
+            if one.env_file:
+                lines += [] if one.meaning.startswith("its ") else [f"# {one.meaning[0].upper()}{one.meaning[1:]}"]
+                lines.append(one.line if group.set else f"#{one.line}")
+        parts.append("\n".join([f"## {group.title}", *lines]) + "\n")
+    return "\n".join(parts)
 
 
 def models() -> str:
@@ -90,17 +172,33 @@ def models() -> str:
     )
 
 
-PAGES = {"translation.md": translation, "providers.md": providers, "models.md": models}
+def pages() -> dict[Path, str]:
+    """Every generated file with what it should hold. Raises `UndocumentedError`."""
+    found = groups()
+    made = {"translation.md": translation(), "providers.md": providers(), "models.md": models()}
+    made["settings.md"] = settings(found)
+    made |= {f"providers/{group.name}.md": provider(group.name, group) for group in found if group.name}
+    return {ROOT / ".env.example": env_example(found), **{DOCS / name: text for name, text in made.items()}}
 
 
 def main(arguments: Sequence[str]) -> int:
-    stale = [name for name, make in PAGES.items() if not _same(DOCS / name, make())]
+    try:
+        made = pages()
+    except UndocumentedError as cause:
+        sys.stderr.write(f"{cause}\n")
+        return 1
+    stale = [path for path, text in made.items() if not _same(path, text)]
+    left = [path for path in (DOCS / "providers").glob("*.md") if path not in made]
     if "--check" in arguments:
-        if stale:
-            sys.stderr.write(f"out of date: {', '.join(stale)}. Run: python scripts/make_docs.py\n")
-        return bool(stale)
-    for name in stale:
-        (DOCS / name).write_text(PAGES[name](), "utf-8")
+        if stale or left:
+            names = ", ".join(str(path.relative_to(ROOT)) for path in (*stale, *left))
+            sys.stderr.write(f"out of date: {names}. Run: python scripts/make_docs.py\n")
+        return bool(stale or left)
+    for path in left:
+        path.unlink()
+    for path in stale:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(made[path], "utf-8")
     return 0
 
 

@@ -106,3 +106,16 @@ def test_a_row_may_say_what_it_is_in_another_dialect() -> None:
     assert (moved.root, moved.credentials()) == ("http://h/v1beta", {"x-goog-api-key": "k"})
     with pytest.raises(ProviderError, match="quirk"):
         load_providers({}, {"gemini": {"quirks": {"schema": "json", "quirk": 1}}})
+
+
+def test_vertex_speaks_geminis_own_format_where_it_is_told_to() -> None:
+    place = {"VERTEX_PROJECT": "p", "VERTEX_LOCATION": "global"}
+    base = "https://aiplatform.googleapis.com/v1/projects/p/locations/global"
+    for name, env in (
+        ("vertex", {"VERTEX_DIALECT": "gemini"}),
+        ("gemini", {"USE_VERTEX_AUTH": "true", "GEMINI_DIALECT": "gemini"}),
+    ):
+        row = load_providers({**place, **env})[name]
+        assert (row.dialect, row.auth, row.root) == ("gemini", "google", f"{base}/publishers/google")
+        assert row.full_name("gemini-3-pro") == "gemini-3-pro"
+    assert load_providers(place)["vertex"].full_name("gemini-3-pro") == "google/gemini-3-pro"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib.resources import files
 from typing import Any
@@ -30,9 +31,13 @@ def test_every_built_in_provider_can_be_moved_and_gets_its_key() -> None:
         env = {row["base_url_env"]: "http://moved.test/x/"}
         if key := row.get("api_key_env"):
             env[key] = "secret"
+        prefix = row.get("path_prefix", "")
+        for place in re.findall(r"\{[^}]*\}", prefix):
+            env[place.strip("{}").split("|")[0]] = "part"
+            prefix = prefix.replace(place, "part")
         provider = load_providers(env)[name]
         assert provider.base_url == "http://moved.test/x"
-        assert provider.root == "http://moved.test/x" + row.get("path_prefix", "")
+        assert provider.root == "http://moved.test/x" + prefix
         assert provider.host == "moved.test"
         assert provider.api_key == ("secret" if key else "")
 

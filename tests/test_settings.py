@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from claude_code_proxy import settings as module
-from claude_code_proxy.settings import Settings, SettingsError, find_provider, load_settings
+from claude_code_proxy.providers import find_provider
+from claude_code_proxy.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,47 +5,71 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
 from claude_code_proxy.catalogue import Catalogue
+from claude_code_proxy.gateway import preparations
 from claude_code_proxy.http.count_tokens import CountTokens
+from claude_code_proxy.http.guard import warn_if_open
 from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
+from claude_code_proxy.http.passage import Passage
 from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, MODELS, Surface
+from claude_code_proxy.reload import following
 from claude_code_proxy.settings import SettingsError, load_settings
 from claude_code_proxy.upstream import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
+    from claude_code_proxy.http.surface import Endpoint
     from claude_code_proxy.settings import Settings
 
 
-def create_app(settings: Settings | None = None) -> Surface:
-    """The application, from these settings or the environment's.
+def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Surface:
+    """The application. `source` are its settings, or what loads them: then they follow their files.
 
     Settings that cannot be used end the program with what is wrong, as it has not started yet.
     """
-    if settings is None:
-        try:
-            settings = load_settings()
-        except SettingsError as cause:
-            raise SystemExit(f"claude-code-proxy: {cause}") from None
+    try:
+        settings = source() if callable(source) else source
+    except SettingsError as cause:
+        raise SystemExit(f"claude-code-proxy: {cause}") from None
     log_to_stderr()
+    warn_if_open(settings, sys.argv)
     pool = Pool(settings)
+    prepared = preparations(pool)
+
+    def endpoints(settings: Settings, catalogue: Catalogue) -> dict[str, Endpoint]:
+        return {
+            MESSAGES: Messages(settings, pool, prepared),
+            COUNT_TOKENS: CountTokens(settings),
+            MODELS: Models(settings, catalogue),
+        }
+
     catalogue = Catalogue(settings, pool)
+
+    async def use(settings: Settings) -> None:
+        """Let new requests be served by these settings; those that run end with the ones they began with."""
+        nonlocal catalogue
+        before, catalogue = catalogue, Catalogue(settings, pool)
+        pool.use(settings)
+        surface.use(endpoints(settings, catalogue), Passage(settings, pool))
+        await before.settled()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         gc.collect()
         gc.freeze()  # what is loaded now stays: no collection needs to look at it again
-        app.state.ready = True
-        yield
-        app.state.ready = False
+        async with following(source, use) if callable(source) else contextlib.nullcontext():
+            app.state.ready = True
+            yield
+            app.state.ready = False
         await catalogue.close()
         await pool.close()
 
@@ -55,14 +79,8 @@ def create_app(settings: Settings | None = None) -> Surface:
         exception_handlers={HTTPException: refused, Exception: refused},
     )
     pages.state.ready = False
-    return Surface(
-        {
-            MESSAGES: Messages(settings, pool),
-            COUNT_TOKENS: CountTokens(settings),
-            MODELS: Models(settings, catalogue),
-        },
-        pages,
-    )
+    surface = Surface(endpoints(settings, catalogue), Passage(settings, pool), pages)
+    return surface
 
 
 def log_to_stderr() -> None:

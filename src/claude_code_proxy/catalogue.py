@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from claude_code_proxy.dialects.models import rule_of
 from claude_code_proxy.routing import VIA, route
@@ -27,7 +28,7 @@ from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.json_text import fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from claude_code_proxy.providers import Provider
     from claude_code_proxy.settings import Settings
@@ -269,19 +270,33 @@ class Catalogue:
         self._asking: dict[str, asyncio.Task[None]] = {}
 
     async def models(self) -> list[Model]:
-        """Every reachable model, those of the preferred provider first.
+        """Every reachable model: the user's aliases, then those of the preferred provider, then the others.
 
         Providers that fail, or have not answered in time, contribute nothing.
         """
         preferred = self._settings.preferred_provider
         providers = sorted(self._settings.providers.values(), key=lambda row: row.name != preferred)
         await self._hear([row for row in providers if usable(row)])
-        return [model for row in providers for model in self._known(row)]
+        return [*self._aliases(), *(model for row in providers for model in self._known(row))]
+
+    def _aliases(self) -> Iterator[Model]:
+        """The user's aliases, under ids that Claude Code's picker shows, each as what it stands for."""
+        for name in self._settings.tables.aliases:
+            target = route("", name, self._settings)
+            known = (model for model in self._known(target.provider) if model.name == target.model)
+            model = next(known, None) or described(target.model, {}, target.provider, self._settings)
+            if model and usable(target.provider):
+                ident = name if any(word in name for word in _SHOWN) else f"{VIA}{name}"
+                yield replace(model, id=ident, display_name=f"{_printable(name)} ({_printable(str(target))})")
 
     async def of(self, provider: Provider) -> tuple[Model, ...]:
         """The models of one provider; none if it is not set up."""
         await self._hear([provider] if usable(provider) else [])
         return self._known(provider)
+
+    async def settled(self) -> None:
+        """Wait until no provider is being asked."""
+        await asyncio.gather(*self._asking.values(), return_exceptions=True)
 
     async def close(self) -> None:
         """Stop asking."""
@@ -323,11 +338,13 @@ class Catalogue:
 
     async def _ask(self, provider: Provider) -> tuple[Model, ...]:
         asked = _shapes().asked.get(provider.dialect, _Asked())
-        headers = {MARK: self.mark, **asked.headers, **provider.headers, **provider.credentials()}
+        headers = {MARK: self.mark, **asked.headers, **provider.headers}
         said = ""
         for path in provider.models_paths or asked.paths:
+            url = provider.root + path
             try:
-                status, body = await self._pool.get(provider.root + path, headers, within=_LONGEST)
+                key = await self._pool.credentials.headers(provider, "GET", url, b"")
+                status, body = await self._pool.get(url, {**headers, **key}, within=_LONGEST)
             except ApiError as cause:
                 said = cause.failed.message
                 break
@@ -340,7 +357,9 @@ class Catalogue:
 
 
 def usable(provider: Provider) -> bool:
-    """Whether the provider is set up: it has an address, and a key if it needs one."""
+    """Whether the provider can be asked for a list: it has one, an address, and a key if it needs one."""
+    if provider.unlisted:
+        return False
     try:
         provider.credentials()
     except ApiError:

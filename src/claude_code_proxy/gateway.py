@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
+from claude_code_proxy import policy
 from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.dialects.base import Call, Local, told
 from claude_code_proxy.dialects.errors import as_sent
@@ -20,10 +23,13 @@ if TYPE_CHECKING:
     from claude_code_proxy.settings import Settings
     from claude_code_proxy.upstream import Pool
     from claude_code_proxy.wire.events import Event
+    from claude_code_proxy.wire.failure import Failed
     from claude_code_proxy.wire.head import Head
     from claude_code_proxy.wire.machine import Machine
 
 _PDF: Final = b"application/pdf"
+
+_log = logging.getLogger(__name__)
 
 PREPARATIONS: Final = {"ollama": Derived}
 """What may have to be done at a provider before a model is asked, by what providers.toml calls it."""
@@ -57,12 +63,17 @@ class Exchange:
         self.headers: list[tuple[bytes, bytes]] = []
         self.watch = Watch()
 
+    def turn_to(self, target: Target) -> None:
+        """Ask this target, as if none had been asked before."""
+        self.target, self.watch = target, Watch()
+        self.headers.clear()
+
     def call(self, settings: Settings, model: str) -> Call:
         """The request as its dialect sees it. `model` is the one that is asked, perhaps in place of the target's."""
         provider = self.target.provider
         return Call(
             head=self.head,
-            model=model,
+            model=provider.full_name(model),
             shown=self.target.model if model != self.target.model else "",
             seed=self.seed,
             base_url=provider.root,
@@ -74,7 +85,7 @@ class Exchange:
         )
 
 
-async def serve(
+def serve(
     exchange: Exchange,
     settings: Settings,
     pool: Pool,
@@ -83,12 +94,51 @@ async def serve(
     """The reply, as it comes, in the form the client asked for. `prepared` are the preparations of this pool.
 
     Nothing is yielded before the upstream has said something, so whatever goes wrong until then is an
-    `ApiError` and can still be an HTTP error. A stream that breaks off later ends in `event: error`.
-    Closing the generator closes the connection to the upstream.
+    `ApiError` and can still be an HTTP error, unless another target does better. A stream that breaks off later
+    ends in `event: error`. Closing the generator closes the connection to the upstream.
     """
+    asked = _in_turn if exchange.target.fallbacks else _asked
+    return asked(exchange, settings, pool, prepared)
+
+
+async def _in_turn(
+    exchange: Exchange,
+    settings: Settings,
+    pool: Pool,
+    prepared: Mapping[str, Derived],
+) -> AsyncGenerator[bytes]:
+    """The reply of the first target that gives one."""
+    failures: list[tuple[Failed, list[tuple[bytes, bytes]]]] = []
+    for target in (exchange.target, *exchange.target.fallbacks):
+        exchange.turn_to(target)
+        begun = False
+        try:
+            async with aclosing(_asked(exchange, settings, pool, prepared)) as chunks:
+                async for data in chunks:
+                    begun = True
+                    yield data
+        except ApiError as cause:
+            if begun or not policy.falls_back(cause.failed):
+                raise
+            failures.append((cause.failed, list(exchange.headers)))
+            _log.warning("%s failed: %d %s", target, cause.failed.status, cause.failed.type)
+        else:
+            return
+    told = policy.told([failure for failure, _ in failures])
+    exchange.headers[:] = next(headers for failure, headers in failures if failure is told)
+    raise ApiError(told)
+
+
+async def _asked(
+    exchange: Exchange,
+    settings: Settings,
+    pool: Pool,
+    prepared: Mapping[str, Derived],
+) -> AsyncGenerator[bytes]:
+    """The reply of the exchange's target."""
     provider, watch = exchange.target.provider, exchange.watch
     dialect = DIALECTS[provider.dialect]
-    key = provider.credentials()
+    provider.check()
     model, preparation = exchange.target.model, prepared.get(provider.prepare)
     if preparation:
         model = await preparation.model(provider, model, settings)
@@ -97,6 +147,7 @@ async def serve(
     if isinstance(outgoing, Local):
         yield b"".join(_run(told(call, watch), outgoing.events))
         return
+    key = await pool.credentials.headers(provider, "POST", outgoing.url, outgoing.body, exchange.client_headers)
     headers = {**dict(outgoing.headers), **provider.headers, **key}
     async with pool.post(outgoing.url, outgoing.body, headers) as upstream:
         answer = upstream.answer

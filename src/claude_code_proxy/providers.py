@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tomllib
 from fnmatch import fnmatchcase
 from importlib.resources import files
@@ -16,16 +17,23 @@ from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.dialects.gemini.quirks import quirks_of as gemini_quirks
 from claude_code_proxy.dialects.native import quirks_of as native_quirks
 from claude_code_proxy.dialects.openai_chat.quirks import quirks_of as chat_quirks
-from claude_code_proxy.wire.failure import error
+from claude_code_proxy.wire.failure import ApiError, error
 from claude_code_proxy.wire.json_text import digits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-Auth = Literal["bearer", "x-api-key", "x-goog-api-key"]
+Auth = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "google", "aws"]
 Path = Annotated[str, Meta(pattern="^/")]
 
-_OF_THE_DIALECT: Final = frozenset({"auth", "body", "model_body", "models_paths", "path_prefix", "prepare", "quirks"})
+_OF_THE_DIALECT: Final = frozenset(
+    {
+        *("auth", "body", "client_credentials", "model_body", "models_paths", "passes_paths", "path_prefix"),
+        *("prepare", "quirks"),
+    }
+)
+_BY_LIBRARY: Final = frozenset({"google", "aws"})
+_OWN_HEADER: Final = frozenset({"x-api-key", "x-goog-api-key", "api-key"})
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +63,14 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     api_key_env: str = ""
     key_optional: bool = False
     auth: Auth = "bearer"
+    auth_options: dict[str, str] = {}
+    client_credentials: bool = False
     path_prefix: str = ""
+    passes_paths: bool = False
+    hosts: dict[str, str] = {}
+    wants: tuple[str, ...] = ()
+    unlisted: bool = False
+    name_prefixes: dict[str, str] = {}
     models_paths: tuple[Path, ...] = ()
     headers: dict[str, str] = {}
     aliases: tuple[str, ...] = ()
@@ -91,6 +106,11 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 extra |= row.body
         return extra
 
+    def full_name(self, model: str) -> str:
+        """The name of a model as the provider takes it."""
+        name = model.lower()
+        return next((put + model for match, put in self.name_prefixes.items() if fnmatchcase(name, match)), model)
+
     @property
     def host(self) -> str:
         """Host and port of the base URL, for messages."""
@@ -101,20 +121,32 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """Whether it can be asked: it has an address, and its key or no need of one."""
         return bool(self.base_url) and bool(self.api_key or self.key_optional or not self.api_key_env)
 
+    def check(self) -> None:
+        """Raises `ApiError` if the provider is not set up: 400 without a base URL, 401 without a key.
+
+        Where the client's own credential will do, that is looked for when there is a request.
+        """
+        if not self.base_url:
+            missing = " and ".join(self.wants) or self.base_url_env
+            raise error("invalid_request_error", f"The provider {self.name!r} has no address: set {missing}.")
+        if not self.ready and not self.client_credentials:
+            raise self._no_key()
+
     def credentials(self) -> dict[str, str]:
         """The header that carries the key. It goes to this provider's base URL and nowhere else.
 
-        Raises `ApiError` if the provider is not set up: 400 without a base URL, 401 without a key.
+        Raises `ApiError` if the provider is not set up, see `check`.
         """
-        if not self.base_url:
-            message = f"The provider {self.name!r} has no address: set {self.base_url_env}."
-            raise error("invalid_request_error", message)
+        self.check()
+        if not self.ready:
+            raise self._no_key()
         if not self.api_key:
-            if self.key_optional or not self.api_key_env:
-                return {}
-            message = f"The provider {self.name!r} has no key: set {self.api_key_env} and start the proxy again."
-            raise error("authentication_error", message, final=True)
-        return {"authorization": f"Bearer {self.api_key}"} if self.auth == "bearer" else {self.auth: self.api_key}
+            return {}
+        return {self.auth: self.api_key} if self.auth in _OWN_HEADER else {"authorization": f"Bearer {self.api_key}"}
+
+    def _no_key(self) -> ApiError:
+        message = f"The provider {self.name!r} has no key: set {self.api_key_env} in the proxy's .env or environment."
+        return error("authentication_error", message, final=True)
 
 
 class ProviderError(ValueError):
@@ -133,7 +165,22 @@ def load_providers(
     for name, table in (overlay or {}).items():
         row = rows.get(name.lower(), {})
         rows[name.lower()] = {**_respoken(row, table.get("dialect")), **table}
-    return {name: _provider(name, row, environ) for name, row in rows.items()}
+    return {name: _provider(name, _likened(row, rows, environ), environ) for name, row in rows.items()}
+
+
+def _likened(row: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]], environ: Mapping[str, str]) -> Any:
+    """A row as it is; where the variable of its `like` is on, the other row that it names, under this one's names."""
+    own = {key: value for key, value in row.items() if key != "like"}
+    like = row.get("like", {})
+    if environ.get(like.get("env", ""), "").strip().lower() not in _YES:
+        return own
+    return {**rows[like["row"]], **{key: own[key] for key in ("aliases", "prefix") if key in own}}
+
+
+def find_provider(providers: Mapping[str, Provider], name: str) -> Provider | None:
+    """The provider of this name or alias, in any case."""
+    name = name.lower()
+    return providers.get(name) or next((row for row in providers.values() if name in row.aliases), None)
 
 
 def _respoken(row: Mapping[str, Any], dialect: str | None) -> dict[str, Any]:
@@ -141,6 +188,8 @@ def _respoken(row: Mapping[str, Any], dialect: str | None) -> dict[str, Any]:
     if not dialect or dialect == row.get("dialect"):
         return dict(row)
     kept = {key: value for key, value in row.items() if key not in _OF_THE_DIALECT}
+    if row.get("auth") in _BY_LIBRARY:  # whatever is spoken there, who asks is proven the same way
+        kept["auth"] = row["auth"]
     return {**kept, **row.get("respoken", {}).get(dialect, {}), "dialect": dialect}
 
 
@@ -156,12 +205,44 @@ def _provider(name: str, row: Mapping[str, Any], environ: Mapping[str, str]) -> 
     if provider.dialect not in DIALECTS:
         message = f"provider {name!r}: dialect must be one of {', '.join(DIALECTS)}, not {provider.dialect!r}"
         raise ProviderError(message)
-    base_url = environ.get(provider.base_url_env, "").strip() or provider.base_url
+    wants: list[str] = []
+    base_url = environ.get(provider.base_url_env, "").strip() or _placed(provider.base_url, environ, wants, _PART)
+    path_prefix = _placed(provider.path_prefix, environ, wants, _PART)
+    for made, host in provider.hosts.items():
+        base_url = base_url.replace(f"//{made}/", f"//{host}/")
     return msgspec.structs.replace(
         provider,
-        base_url=_checked_url(base_url, provider.base_url_env or f"provider {name!r}: base_url"),
+        base_url=_checked_url("" if wants else base_url, provider.base_url_env or f"provider {name!r}: base_url"),
+        path_prefix=path_prefix,
+        wants=tuple(dict.fromkeys(wants)),
         api_key=environ.get(provider.api_key_env, "").strip() or provider.api_key,
+        auth_options={key: _placed(value, environ, [], _ANY) for key, value in provider.auth_options.items()},
     )
+
+
+_PLACE: Final = re.compile(r"\{([A-Z][A-Z0-9_|]*)\}")
+_ANY: Final = re.compile(".*")
+_PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
+"""What may stand in an address: the name of a project or a region, and nothing that would lead elsewhere."""
+
+
+def _placed(text: str, environ: Mapping[str, str], wants: list[str], form: re.Pattern[str]) -> str:
+    """A text with the values of variables in the places of `{NAME}`, or of `{NAME|OTHER}`, the first that is set.
+
+    Variables that are not set are added to `wants`. Raises `ProviderError` for a value that is not of the form.
+    """
+
+    def value(place: re.Match[str]) -> str:
+        names = place[1].split("|")
+        held = next((held for name in names if (held := environ.get(name, "").strip())), "")
+        if not held:
+            wants.append(" or ".join(names))
+        elif not form.fullmatch(held):
+            message = f"{' or '.join(names)} holds {held!r}, which cannot be part of an address"
+            raise ProviderError(message)
+        return held
+
+    return _PLACE.sub(value, text)
 
 
 _YES: Final = frozenset({"1", "true", "yes", "on"})

@@ -2,7 +2,8 @@
 
 A model pinned in the URL is taken as it stands. A model named in the body may name its provider
 (`ollama/…`, `qwen/…`, `openrouter:…`, `claude-via-openrouter:…`), may be one of Claude's names, which stand
-for the user's BIG_MODEL and SMALL_MODEL, or is a model of the preferred provider.
+for the user's BIG_MODEL and SMALL_MODEL, or is a model of the preferred provider. The [routing] tables of the
+user's config.toml add names, say more about Claude's, and give targets others to fall back on.
 """
 
 from __future__ import annotations
@@ -10,51 +11,107 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from claude_code_proxy.settings import find_provider
+from claude_code_proxy.providers import find_provider
+from claude_code_proxy.tables import TIERS, several
 from claude_code_proxy.wire.failure import error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from claude_code_proxy.providers import Provider
     from claude_code_proxy.settings import Settings
 
-_SMALL: Final = ("haiku",)
-_BIG: Final = ("sonnet", "opus", "fable")
+_SMALL: Final = "haiku"
 _LONG_CONTEXT: Final = "[1m]"
 """A suffix that asks Claude for its long window. Clients strip it; one that does not means the same model."""
 
 VIA: Final = "claude-via-"
-"""What may stand before `provider:model`: Claude Code's picker shows no models but those with `claude` in their id."""
+"""What may stand before `provider:model` or an alias: Claude Code's picker shows no ids but those with `claude`."""
 
 
 class Target(Struct, frozen=True):
-    """A model at a provider, and the rule that chose it."""
+    """A model at a provider, the rule that chose it, and the targets to try in its place when it fails."""
 
     provider: Provider
     model: str
     rule: str
+    fallbacks: tuple[Target, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.provider.name}:{self.model}"
 
 
-def route(pinned: str, model: str, settings: Settings) -> Target:
+def route(pinned: str, model: str, settings: Settings, kind: str = "") -> Target:
     """The target of a request: `pinned` is what its URL names (`provider:model`, or empty), `model` its body.
 
-    Raises `ApiError`: 400 for a URL that names no known provider or no model, 404 for a `claude-via-…` of no
-    known provider.
+    `kind` is the kind that it is of (see `kinds`), or empty. Raises `ApiError`: 400 for a URL that names no known
+    provider or no model, 404 for a `claude-via-…` of no known provider.
     """
     if pinned:
-        return _pinned(pinned, settings)
-    model = model.removesuffix(_LONG_CONTEXT)
+        return _pinned(pinned, model, settings)
+    chain = list(_chain(model.removesuffix(_LONG_CONTEXT), settings, kind))
+    if settings.tables.fallbacks:
+        chain = [*chain, *_fallbacks(chain, settings)]
+    if len(chain) == 1:
+        return chain[0]
+    once: dict[str, Target] = {}
+    for target in chain:
+        once.setdefault(str(target), target)
+    first, *others = once.values()
+    return replace(first, fallbacks=tuple(others))
+
+
+def _chain(model: str, settings: Settings, kind: str) -> Iterable[Target]:
+    """The target that a model's name leads to, and those that the user named behind it."""
+    tables, name = settings.tables, model.lower()
+    alias = name if name in tables.aliases else name.removeprefix(VIA)  # as the list of models shows it
+    if to := tables.aliases.get(alias):
+        return _aimed(several(to), f"the alias {alias!r}", settings)
     if named := _named(model, settings):
-        return named
-    if tier := _tier(model, settings):
-        return tier
-    return Target(settings.providers[settings.preferred_provider], model, "the preferred provider")
+        return (named,)
+    if not _is_claude(name):
+        return (_preferred(model, "the preferred provider", settings),)
+    if kind and (to := tables.kinds.target(kind)):
+        return _aimed(several(to), f"the kind {kind!r} of a request for Claude", settings)
+    tier = next((word for word in TIERS if word in name), "default")
+    for key in (tier, "default"):
+        if to := getattr(tables.tiers, key):
+            return _aimed(several(to), f"the tier {key!r} of Claude", settings)
+    return _claude(model, settings)
 
 
-def _pinned(pinned: str, settings: Settings) -> Target:
+def _fallbacks(chain: Sequence[Target], settings: Settings) -> Iterator[Target]:
+    """What the [routing.fallbacks] of these targets name, and of those in turn; each target once."""
+    tables = settings.tables
+    named = {str(next(_aimed((name,), "", settings))): several(to) for name, to in tables.fallbacks.items()}
+    ahead = list(chain)
+    known = set(map(str, chain))
+    for target in ahead:  # which grows on the way
+        for more in _aimed(named.get(str(target), ()), f"a fallback of {target}", settings):
+            if str(more) not in known:
+                known.add(str(more))
+                ahead.append(more)
+                yield more
+
+
+def _aimed(wishes: Iterable[str], rule: str, settings: Settings) -> Iterator[Target]:
+    """The targets that the user's tables name. Aliases lead to theirs; that they end somewhere was checked."""
+    for wish in wishes:
+        if to := settings.tables.aliases.get(wish.lower()):
+            yield from _aimed(several(to), f"{rule}, and the alias {wish.lower()!r}", settings)
+        elif named := _named(wish, settings):
+            yield Target(named.provider, named.model, f"{rule}, and {named.rule}")
+        else:
+            yield _preferred(wish, f"{rule}, at the preferred provider", settings)
+
+
+def _preferred(model: str, rule: str, settings: Settings) -> Target:
+    return Target(settings.providers[settings.preferred_provider], model, rule)
+
+
+def _pinned(pinned: str, asked: str, settings: Settings) -> Target:
     name, colon, model = pinned.partition(":")
     provider = find_provider(settings.providers, name.strip())
     if not colon or not provider:
@@ -62,6 +119,8 @@ def _pinned(pinned: str, settings: Settings) -> Target:
         problem = f"{name!r} is no provider" if colon else f"{pinned!r} names no provider"
         raise error("invalid_request_error", f"{problem}. Use /provider:model with one of: {known}.")
     if not (model := model.strip()):
+        if provider.passes_paths and asked:
+            return Target(provider, asked, "the URL, which leaves the model to the body")
         raise error("invalid_request_error", f"The URL names the provider {name!r} but no model after the colon.")
     if provider.vendors_elsewhere and (vendor := _vendor(model, settings)):
         return Target(vendor, model, "the URL and the vendor's prefix")
@@ -72,11 +131,9 @@ def _named(model: str, settings: Settings) -> Target | None:
     """A model that names its provider itself."""
     if explicit := _explicit(model, settings):
         return explicit
-    head, slash, rest = model.partition("/")
-    if slash and rest:
-        for provider in settings.providers.values():
-            if provider.prefix and provider.prefix == head.lower():
-                return Target(provider, rest, "the provider's prefix")
+    for provider in settings.providers.values():
+        if (bare := _without_prefix(model, provider)) != model:
+            return Target(provider, bare, "the provider's prefix")
     if vendor := _vendor(model, settings):
         return Target(vendor, model, "the vendor's prefix")
     return None
@@ -107,18 +164,25 @@ def _vendor(model: str, settings: Settings) -> Provider | None:
     return next((row for row in settings.providers.values() if head.lower() in row.vendors), None)
 
 
-def _tier(model: str, settings: Settings) -> Target | None:
+def _is_claude(name: str) -> bool:
+    """Whether a model's name, in lower case, is one of Claude's."""
+    return name.startswith("claude") or any(word in name for word in TIERS)
+
+
+def _claude(model: str, settings: Settings) -> Iterable[Target]:
     """One of Claude's names: itself at Anthropic, elsewhere the user's model of that size."""
-    name = model.lower()
-    small = any(word in name for word in _SMALL)
-    if not small and not name.startswith("claude") and not any(word in name for word in _BIG):
-        return None
     preferred = settings.providers[settings.preferred_provider]
     if preferred.serves_claude:
-        return Target(preferred, model, "a Claude model at its own provider")
-    chosen = settings.small_model if small else settings.big_model
-    rule = f"{'SMALL_MODEL' if small else 'BIG_MODEL'} for a Claude model"
+        return (Target(preferred, model, "a Claude model at its own provider"),)
+    variable = "SMALL_MODEL" if _SMALL in model.lower() else "BIG_MODEL"
+    chosen, rule = getattr(settings, variable.lower()), f"{variable} for a Claude model"
     named = _named(chosen, settings) if preferred.vendors_elsewhere else _explicit(chosen, settings)
-    if named:
-        return Target(named.provider, named.model, f"{rule}, and {named.rule}")
-    return Target(preferred, chosen, rule)
+    if named or chosen.lower() in settings.tables.aliases:
+        return _aimed((chosen,), rule, settings)
+    return (Target(preferred, _without_prefix(chosen, preferred), rule),)
+
+
+def _without_prefix(model: str, provider: Provider) -> str:
+    """The model's name at this provider: `name` where it is written `prefix/name`."""
+    head, slash, rest = model.partition("/")
+    return rest if slash and rest and provider.prefix and head.lower() == provider.prefix else model

@@ -17,7 +17,8 @@ from dotenv import dotenv_values
 from msgspec import Struct
 from platformdirs import user_config_path
 
-from claude_code_proxy.providers import Provider, ProviderError, load_providers
+from claude_code_proxy.providers import Provider, ProviderError, find_provider, load_providers
+from claude_code_proxy.tables import Tables, TablesError, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,16 +37,21 @@ class Settings(Struct, frozen=True, kw_only=True):
     """
 
     providers: dict[str, Provider]
+    tables: Tables = Tables()
     preferred_provider: str = "openai"
     big_model: str = "gpt-4.1"
     small_model: str = "gpt-4.1-mini"
     max_output_tokens: int = 0
+    proxy_api_key: str = ""
     ollama_num_ctx: int = 128_000
     max_body: int = 32 << 20
     connect_timeout: float = 10.0
     idle_timeout: float = 600.0
     ping_interval: float = 15.0
     commit_after: float = 60.0
+
+    def __repr__(self) -> str:
+        return f"Settings({self.preferred_provider!r}, {len(self.providers)} providers)"  # never the key
 
 
 class SettingsError(ValueError):
@@ -72,22 +78,23 @@ def load_settings(
             except ValueError as cause:
                 problems.append(f"{name} must be {cause}, not {held!r}")
     try:
-        rows = load_providers(env, {**_config_tables(env), **(providers or {})})
+        config = _config(env)
+        rows = load_providers(env, {**config.get("providers", {}), **(providers or {})})
     except (ProviderError, SettingsError) as cause:
         problems.append(str(cause))
         raise SettingsError("\n".join(problems)) from None
-    preferred = values.get("preferred_provider", "openai")
-    if not (named := find_provider(rows, preferred)):
-        problems.append(f"PREFERRED_PROVIDER must be one of {', '.join(rows)}, not {preferred!r}")
-    if problems or not named:
+    preferred = find_provider(rows, values.get("preferred_provider", "openai"))
+    if not preferred:
+        problems.append(f"PREFERRED_PROVIDER must be one of {', '.join(rows)}, not {values['preferred_provider']!r}")
         raise SettingsError("\n".join(problems))
-    return Settings(providers=rows, **{**values, "preferred_provider": named.name})
-
-
-def find_provider(providers: Mapping[str, Provider], name: str) -> Provider | None:
-    """The provider of this name or alias, in any case."""
-    name = name.lower()
-    return providers.get(name) or next((row for row in providers.values() if name in row.aliases), None)
+    colons = preferred.colon_names
+    try:
+        tables = read_tables(config.get("routing", {}), lambda name: colons or bool(find_provider(rows, name)))
+    except TablesError as cause:
+        problems.append(str(cause))
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Settings(providers=rows, tables=tables, **{**values, "preferred_provider": preferred.name})
 
 
 def config_folder() -> Path:
@@ -116,6 +123,7 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "BIG_MODEL": str,
     "SMALL_MODEL": str,
     "MAX_OUTPUT_TOKENS": _whole,
+    "PROXY_API_KEY": str,
     "OLLAMA_NUM_CTX": _whole,
     "CONNECT_TIMEOUT": _seconds,
     "IDLE_TIMEOUT": _seconds,
@@ -124,17 +132,31 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
 """Variables that set the field of their own name, and how their text is read."""
 
 
+def sources() -> list[Path]:
+    """The files that this process's settings come from, whether or not they are there."""
+    here = os.environ
+    path = _config_path(here)
+    return [*_env_files(here), *([path] if path else [])]
+
+
 def _environment() -> dict[str, str]:
     """This process's environment, completed from the .env files. Nothing in them is expanded."""
     here = os.environ
-    chosen = here.get(ENV_FILE)
     env: dict[str, str] = {}
-    for path in [config_folder() / ".env", *_beside_server()] if chosen is None else [Path(chosen)] if chosen else []:
+    for path in _env_files(here):
         if path.is_file():
             env |= {name: value for name, value in dotenv_values(path, interpolate=False).items() if value is not None}
-        elif chosen:
-            raise SettingsError(f"{ENV_FILE} names {chosen!r}, which is no file")
+        elif here.get(ENV_FILE):
+            raise SettingsError(f"{ENV_FILE} names {here[ENV_FILE]!r}, which is no file")
     return {**env, **here}
+
+
+def _env_files(env: Mapping[str, str]) -> list[Path]:
+    """The .env files, the weakest first: the user's and the one beside server.py, or the one that was chosen."""
+    chosen = env.get(ENV_FILE)
+    if chosen is not None:
+        return [Path(chosen)] if chosen else []
+    return [config_folder() / ".env", *_beside_server()]
 
 
 def _beside_server() -> list[Path]:
@@ -143,21 +165,27 @@ def _beside_server() -> list[Path]:
     return [root / ".env"] if (root / "server.py").is_file() else []
 
 
-def _config_tables(env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The [providers] tables of the user's config.toml."""
+def _config_path(env: Mapping[str, str]) -> Path | None:
+    """The config.toml: the user's, the one that was chosen, or none where no .env is wanted either."""
     chosen = env.get(CONFIG_FILE)
     if chosen is None and env.get(ENV_FILE) == "":
-        return {}
-    path = Path(chosen) if chosen else config_folder() / "config.toml"
-    if not path.is_file():
-        if chosen:
-            raise SettingsError(f"{CONFIG_FILE} names {chosen!r}, which is no file")
+        return None
+    return Path(chosen) if chosen else config_folder() / "config.toml"
+
+
+def _config(env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The tables of the user's config.toml."""
+    path = _config_path(env)
+    if path is None or not path.is_file():
+        if path and env.get(CONFIG_FILE):
+            raise SettingsError(f"{CONFIG_FILE} names {env[CONFIG_FILE]!r}, which is no file")
         return {}
     try:
         config = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as cause:
         raise SettingsError(f"{path} cannot be read: {cause}") from None
-    tables = config.pop("providers", {})
-    if config or not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
-        raise SettingsError(f"{path} may hold [providers.NAME] tables only")
-    return tables
+    providers = config.get("providers", {})
+    nested = isinstance(providers, dict) and all(isinstance(table, dict) for table in providers.values())
+    if config.keys() - {"providers", "routing"} or not nested:
+        raise SettingsError(f"{path} may hold [routing] and [providers.NAME] tables only")
+    return config

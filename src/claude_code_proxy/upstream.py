@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
+from claude_code_proxy.credentials import Credentials
 from claude_code_proxy.dialects.base import Answer
 from claude_code_proxy.wire.failure import ApiError, Failed, error, failed
 
@@ -31,6 +33,9 @@ _WHOLE_BODY = 16 << 20
 
 _USED_CONNECTIONS = 3
 """How many connections may turn out to be closed before a request is given up."""
+
+_STALE = 1.0
+"""Seconds within which it shows that a connection had been closed; one that breaks later was at work."""
 
 _LAST_COUNT = 2.0
 """Seconds to wait for what follows the reason why a reply ends: its count of tokens, the mark of its end."""
@@ -91,15 +96,24 @@ class Upstream:
 
 
 class Pool:
-    """Connections to every upstream. Opened on first use, in the loop that uses it."""
+    """Connections to every upstream. Opened on first use, in the loop that uses it.
+
+    `credentials` proves to each of them who asks.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        self.credentials = Credentials()
+        self._session: aiohttp.ClientSession | None = None
+        self._single: aiohttp.ClientSession | None = None
+        self.use(settings)
+
+    def use(self, settings: Settings) -> None:
+        """Take the time limits of these settings for what is asked from now on."""
         self._timeout = aiohttp.ClientTimeout(
             total=None,
             sock_connect=settings.connect_timeout,
             sock_read=settings.idle_timeout,
         )
-        self._session: aiohttp.ClientSession | None = None
 
     @contextlib.asynccontextmanager
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> AsyncGenerator[Upstream]:
@@ -109,13 +123,43 @@ class Pool:
         """
         session = self._session = self._session or self._open()
         try:
-            response = await _sent(session, url, body, headers)
+            response = await _sent(session, url, body, headers, self._timeout)
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
             raise ApiError(_reason(cause, urlsplit(url).netloc)) from cause
         try:
             yield Upstream(response)
         finally:
             response.close()  # does nothing to a connection whose body was read to its end
+
+    @contextlib.asynccontextmanager
+    async def passed(
+        self, method: str, url: str, body: AsyncIterator[bytes] | None, headers: Mapping[str, str]
+    ) -> AsyncGenerator[Upstream]:
+        """The same for a request of any kind, with a body of any size; the answer's body comes as it was encoded.
+
+        What is passed on while it comes cannot be sent twice, so it never goes on a connection that was used before.
+        """
+        if body is None:
+            session = self._session = self._session or self._open()
+        else:
+            session = self._single = self._single or self._open(once=True)
+        exact = URL(url, encoded=True)
+        try:
+            response = await session.request(
+                method,
+                exact,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                auto_decompress=False,
+                timeout=self._timeout,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as cause:
+            raise ApiError(_reason(cause, exact.authority)) from cause
+        try:
+            yield Upstream(response)
+        finally:
+            response.close()
 
     async def get(self, url: str, headers: Mapping[str, str], *, within: float) -> tuple[int, bytes]:
         """Ask for something small: the status and the whole body of the answer.
@@ -128,7 +172,7 @@ class Pool:
         try:
             async with (
                 asyncio.timeout(within),
-                session.get(url, headers=headers, allow_redirects=False) as response,
+                session.get(url, headers=headers, allow_redirects=False, timeout=self._timeout) as response,
             ):
                 async for chunk in response.content.iter_any():
                     body += chunk
@@ -140,14 +184,14 @@ class Pool:
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._session:
-            await self._session.close()
+        for session in (self._session, self._single):
+            if session:
+                await session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self, *, once: bool = False) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, force_close=once),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
             headers={"accept-encoding": "identity", "content-type": "application/json"},
             skip_auto_headers=("user-agent",),
             trace_configs=[_watched()],
@@ -155,21 +199,24 @@ class Pool:
 
 
 async def _sent(
-    session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]
+    session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str], limits: aiohttp.ClientTimeout
 ) -> aiohttp.ClientResponse:
     """Send a request; where a connection turns out to have been closed long since, on another.
 
     A server may close a connection at any time after its last answer, and llama.cpp does so after every stream
     although it promises otherwise; that shows when the next request is sent. A request that was sent on a new
-    connection is never repeated.
+    connection, or that an upstream may have been at work on, is never repeated.
     """
-    left = _USED_CONNECTIONS
+    left, clock = _USED_CONNECTIONS, asyncio.get_running_loop().time
     while True:
         used: list[bool] = []
+        began = clock()
         try:
-            return await session.post(url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=used)
+            return await session.post(
+                url, data=body, headers=headers, allow_redirects=False, timeout=limits, trace_request_ctx=used
+            )
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-            if not used or not left:
+            if not used or not left or clock() - began > _STALE:
                 raise
             left -= 1
 

@@ -12,7 +12,9 @@ from claude_code_proxy.app import create_app
 from claude_code_proxy.catalogue import MARK, Catalogue
 from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.surface import MODELS, Surface, split
+from claude_code_proxy.routing import route
 from claude_code_proxy.settings import load_settings
+from claude_code_proxy.tables import Tables
 from claude_code_proxy.upstream import Pool
 
 if TYPE_CHECKING:
@@ -46,10 +48,10 @@ class Lists(Pool):
 async def ask(path: str, query: str = "", *, method: str = "GET", **headers: str) -> Exchange:
     """The answer to a request."""
     catalogue = Catalogue(SETTINGS, Lists(SETTINGS))
-    pages = create_app(SETTINGS)._pages
+    app = create_app(SETTINGS)
     exchange = Exchange(b"", path, {name.replace("_", "-"): value for name, value in headers.items()})
     exchange.scope |= {"method": method, "query_string": query.encode()}
-    await exchange.run(Surface({MODELS: Models(SETTINGS, catalogue)}, pages))
+    await exchange.run(Surface({MODELS: Models(SETTINGS, catalogue)}, app._passage, app._pages))
     await catalogue.close()
     assert exchange.whole
     assert exchange.headers["request-id"].startswith("req_")
@@ -229,3 +231,24 @@ SPLITS: list[tuple[str, tuple[str, str] | None]] = [
 @pytest.mark.parametrize(("path", "place"), SPLITS)
 def test_paths(path: str, place: tuple[str, str] | None) -> None:
     assert split(path) == place
+
+
+async def test_the_users_aliases_are_listed_first_and_lead_back() -> None:
+    tables = Tables(
+        aliases={
+            "strong": ("openrouter:qwen/m3:free", "openai:gpt-4.1"),
+            "my-claude": "openai:gpt-4.1",
+            "none": "nvidia:x",
+        }
+    )
+    settings = replace(SETTINGS, tables=tables)
+    catalogue = Catalogue(settings, Lists(settings))
+    first, second, *_ = await catalogue.models()
+    await catalogue.close()
+    assert (first.id, first.display_name) == ("claude-via-strong", "strong (openrouter:qwen/m3:free)")
+    assert (second.id, second.display_name) == ("my-claude", "my-claude (openai:gpt-4.1)")
+    assert second.context == 1_047_576
+    assert [str(route("", model.id, settings)) for model in (first, second)] == [
+        "openrouter:qwen/m3:free",
+        "openai:gpt-4.1",
+    ]

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command == "route":
         from claude_code_proxy.cli.route import run as route
 
-        return route(arguments.route_model, arguments.url, explain=arguments.explain)
+        return route(arguments.route_model, arguments.url, arguments.kind, explain=arguments.explain)
     from claude_code_proxy.cli.serve import run as serve
 
     return serve(arguments.host, arguments.port, arguments.local)
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     routing = commands.add_parser("route", help="say where a request would go, without sending any")
     routing.add_argument("route_model", metavar="MODEL", help="the model of the request")
     routing.add_argument("--url", default="", metavar="PROVIDER:MODEL", help="what the URL names, if anything")
+    routing.add_argument("--kind", default="", help="the kind of the request, as in [routing.kinds] of config.toml")
     routing.add_argument("--explain", action="store_true", help="and why")
     trying = commands.add_parser("try", help="ask a small real model on this machine, without any key")
     trying.add_argument("prompt", nargs="?", default="What is the capital of France?")

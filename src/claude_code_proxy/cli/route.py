@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from claude_code_proxy.routing import Target
 
 
-def run(model: str, url: str, *, explain: bool) -> int:
-    """Print the target of `model` (and of what the URL names before /v1/messages); the exit status."""
+def run(model: str, url: str, kind: str, *, explain: bool) -> int:
+    """Print the target of `model` (and of what the URL names before /v1/messages); the exit status.
+
+    `kind` is the kind of the request, as in [routing.kinds], or empty.
+    """
     from claude_code_proxy.routing import route
     from claude_code_proxy.settings import SettingsError, load_settings
+    from claude_code_proxy.tables import KINDS
     from claude_code_proxy.wire.failure import ApiError
 
+    if kind and kind not in KINDS:
+        sys.stderr.write(f"There is no kind {kind!r}, but {', '.join(KINDS)}.\n")
+        return 1
     try:
-        target = route(url.strip("/"), model, load_settings())
+        target = route(unquote(url).strip("/"), model, load_settings(), kind)
     except (SettingsError, ApiError) as cause:
         sys.stderr.write(f"{cause}\n")
         return 1
-    sys.stdout.write(f"{target}\n")
-    if explain:
-        provider = target.provider
-        try:
-            key = "with its key" if provider.credentials() else "without a key"
-        except ApiError as cause:
-            key = str(cause)
-        sys.stdout.write(f"  rule     {target.rule}\n  address  {provider.root}\n  key      {key}\n")
-        sys.stdout.write(f"  dialect  {provider.dialect}\n")
+    sys.stdout.write(_explained(target) if explain else f"{target}\n")
+    for fallback in target.fallbacks if explain else ():
+        sys.stdout.write(f"then {_explained(fallback)}")
     return 0
+
+
+def _explained(target: Target) -> str:
+    from claude_code_proxy.wire.failure import ApiError
+
+    provider = target.provider
+    try:
+        key = "with its key" if provider.credentials() else "without a key"
+    except ApiError as cause:
+        key = str(cause)
+    about = {"rule": target.rule, "address": provider.root or "none", "key": key, "dialect": provider.dialect}
+    return f"{target}\n" + "".join(f"  {name:<8} {value}\n" for name, value in about.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 
 from claude_code_proxy.local import INSTALL, LocalModelError
 
@@ -51,7 +52,7 @@ async def _serve_local(host: str, port: int, name: str) -> None:
     with shown(model) as (progress, finish):
         async with local_server(model, progress=progress) as upstream:
             finish()
-            app = create_app(load_settings(providers=rows(upstream)))
+            app = create_app(partial(load_settings, providers=rows(upstream)))
             config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False)
             url = f"http://{host}:{port}"
             # A small model needs small prompts: Claude Code without its tools and most of its instructions.

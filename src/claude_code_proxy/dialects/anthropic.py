@@ -1,21 +1,27 @@
 """Anthropic's own wire format: passed through, not translated.
 
 The raw body goes on with only `model` replaced, the answer's bytes come back untouched. Newer Claude models
-bind their thinking to the whole prompt before it, so any edit would make later turns fail.
+bind their thinking to the whole prompt before it, so any edit would make later turns fail. What other models left
+in the conversation is taken out, the same way on every turn.
 """
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import orjson
+from msgspec import Struct
 
 from claude_code_proxy.dialects import errors
 from claude_code_proxy.dialects.base import Dialect, Outgoing, told
+from claude_code_proxy.dialects.event_stream import MEDIA_TYPE, EventStream
+from claude_code_proxy.dialects.foreign import own_messages
 from claude_code_proxy.dialects.native import NativeDecoder, quirks_of
 from claude_code_proxy.wire.events import Block, Signature, Text, Thinking, ToolArgs, ToolCall
-from claude_code_proxy.wire.failure import Failed, failed, from_error
+from claude_code_proxy.wire.failure import Failed, error, failed, from_error
 from claude_code_proxy.wire.framing import SSE, Whole
 from claude_code_proxy.wire.json_text import digits, fields, items
 from claude_code_proxy.wire.machine import Pipe
@@ -23,7 +29,7 @@ from claude_code_proxy.wire.mend import Renamed, mended
 from claude_code_proxy.wire.tap import Tap, WholeTap, stop_of, usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from claude_code_proxy.dialects.base import Answer, Call, Headers, Reply
     from claude_code_proxy.wire.events import Event
@@ -37,16 +43,71 @@ _VERSION: Final = "2023-06-01"
 REPLY_HEADERS: Final = frozenset({"request-id", "retry-after", "x-should-retry", "anthropic-*"})
 
 
+class _Place(Struct, frozen=True):
+    """An endpoint of a cloud, which takes the model from the path and the version from the body."""
+
+    whole: str
+    streamed: str
+    version: str
+    safe: str = ""
+    betas_inside: bool = False
+    dates_apart: bool = False
+
+
+_PLACES: Final[dict[str, _Place]] = {
+    "vertex": _Place(
+        "/models/{}:rawPredict", "/models/{}:streamRawPredict", "vertex-2023-10-16", safe="@", dates_apart=True
+    ),
+    "bedrock": _Place(
+        *("/model/{}/invoke", "/model/{}/invoke-with-response-stream", "bedrock-2023-05-31"),
+        safe=":",
+        betas_inside=True,
+    ),
+}
+"""By the quirk `endpoint`. Source: the anthropic SDK 2.12, lib/vertex and lib/bedrock, read November 2026."""
+
+_DATE: Final = re.compile(r"-(?=20\d{6}$)")
+
+
 def request(call: Call) -> Outgoing:
-    """The client's own request, to another model."""
-    changes: dict[str, str | int] = {}
+    """The client's own request, to another model. Raises `ApiError` (400) for a name that no path can hold."""
+    if place := _PLACES.get(quirks_of(call.quirks).endpoint):
+        return _to_cloud(call, place)
+    changes = _changes(call)
     if call.model != call.head.model:
         changes["model"] = call.model
-    if _over_cap(call):
-        changes["max_tokens"] = call.max_output_tokens
     body = call.head.with_fields(**changes) if changes else call.head.raw
     query = f"?{call.query}" if call.query else ""
     return Outgoing(f"{call.base_url}/v1/messages{query}", body, forwarded_headers(call))
+
+
+def _to_cloud(call: Call, place: _Place) -> Outgoing:
+    """The model and the manner stand in the path, the version in the body, and at one of them the betas, too.
+
+    The clouds have a name of their own for the API's first version; later ones are called the same everywhere.
+    """
+    model = _DATE.sub("@", call.model) if place.dates_apart else call.model
+    if model in {".", ".."}:
+        raise error("invalid_request_error", f"model: {model!r} is no name.")
+    headers = dict(forwarded_headers(call))
+    version = headers.pop("anthropic-version")
+    changes: dict[str, Any] = {"model": None, "anthropic_version": place.version if version == _VERSION else version}
+    if place.betas_inside:
+        changes["stream"] = None
+        if betas := headers.pop("anthropic-beta", ""):
+            changes["anthropic_beta"] = [beta.strip() for beta in betas.split(",")]
+    changes = {name: value for name, value in changes.items() if value is None or name not in call.head.fields}
+    changes |= _changes(call)
+    path = (place.streamed if call.head.stream else place.whole).format(quote(model, safe=place.safe))
+    return Outgoing(call.base_url + path, call.head.with_fields(**changes), tuple(headers.items()))
+
+
+def _changes(call: Call) -> dict[str, Any]:
+    """The fields that do not go as they came: what is over the user's limit, and what other models left behind."""
+    changes: dict[str, Any] = {"max_tokens": call.max_output_tokens} if _over_cap(call) else {}
+    if (messages := own_messages(call.head)) is not None:
+        changes["messages"] = messages
+    return changes
 
 
 def _over_cap(call: Call) -> bool:
@@ -56,13 +117,13 @@ def _over_cap(call: Call) -> bool:
 
 
 def forwarded_headers(call: Call) -> Headers:
+    """The headers of a request for a message."""
+    return tuple({"anthropic-version": _VERSION, **forwarded(call.headers)}.items())
+
+
+def forwarded(client: Mapping[str, str]) -> dict[str, str]:
     """The client's headers that an Anthropic upstream acts on; never its credentials."""
-    kept = {
-        name: value
-        for name, value in call.headers.items()
-        if name in _FORWARDED or name.startswith(_FORWARDED_PREFIXES)
-    }
-    return tuple({"anthropic-version": _VERSION, **kept}.items())
+    return {name: value for name, value in client.items() if name in _FORWARDED or name.startswith(_FORWARDED_PREFIXES)}
 
 
 def reply(call: Call, _: Outgoing, answer: Answer, watch: Watch) -> Reply:
@@ -76,6 +137,8 @@ def reply(call: Call, _: Outgoing, answer: Answer, watch: Watch) -> Reply:
         return _renamed(call, WholeTap(watch, mend))
     if answer.media_type == "application/json":
         return Pipe(Whole(), MessageDecoder(), told(call, watch))
+    if answer.media_type == MEDIA_TYPE:
+        return Pipe(EventStream(), Tap(watch))
     if quirks_of(call.quirks).native == "mended":
         return Pipe(SSE(), NativeDecoder(call.seed), told(call, watch))
     return _renamed(call, Tap(watch))

@@ -78,7 +78,7 @@ def as_text(block: Content) -> str:
         case "document":
             return "[The document follows.]"
         case "tool_reference":
-            return f"Loaded tool: {block['tool_name']}"
+            return f"Loaded tool: {block.get('tool_name')}"
         case "search_result":
             return f"{block.get('title', '')} ({block.get('source', '')})\n{result_text(block)}"
         case _:
@@ -92,7 +92,7 @@ def offered(request: Request) -> list[Tool]:
     loading: so the list only ever grows at its end, and the prompt's prefix stays what it was. Tools that
     Anthropic's servers would run (those with a type of their own) have no counterpart.
     """
-    mine = [tool for tool in request.get("tools") or () if tool.get("type", "custom") == "custom"]
+    mine = [tool for tool in request.get("tools") or () if (tool.get("type") or "custom") == "custom"]
     at_once = [tool for tool in mine if not tool.get("defer_loading") and tool["name"] != _PLACEHOLDER]
     deferred = {tool["name"]: tool for tool in mine if tool.get("defer_loading")}
     loaded = dict.fromkeys(name for name in _references(request["messages"]) if name in deferred) if deferred else {}

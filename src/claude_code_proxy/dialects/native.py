@@ -43,9 +43,11 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     """How a provider's Anthropic endpoint differs from Anthropic's.
 
     native: "untouched" streams pass byte for byte; "mended" ones are read and written anew.
+    endpoint: where messages go: Anthropic's own path, or that of a cloud which takes the model from the path.
     """
 
     native: Literal["untouched", "mended"] = "untouched"
+    endpoint: Literal["messages", "vertex", "bedrock"] = "messages"
 
 
 def quirks_of(row: Mapping[str, Any]) -> Quirks:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Raw
 
 if TYPE_CHECKING:
     from claude_code_proxy.gateway import Exchange
+    from claude_code_proxy.http.asgi import Scope
+    from claude_code_proxy.wire.head import Head
 
 _log = logging.getLogger("claude_code_proxy.access")
+
+_LIST: Final = msgspec.json.Decoder(list[Raw])
 
 CLIENT_GONE = 499
 """The status that is logged, as is the custom, for a client that did not wait for the answer."""
@@ -19,13 +26,14 @@ CLIENT_GONE = 499
 class Record:
     """What the log line of one request tells; filled in while it is served."""
 
-    __slots__ = ("_began", "exchange", "model", "path", "request_id", "status", "target")
+    __slots__ = ("_began", "_place", "exchange", "head", "model", "request_id", "status", "target")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, scope: Scope) -> None:
         self._began = time.monotonic()
-        self.request_id, self.path = f"req_{secrets.token_hex(12)}", path
+        self.request_id, self._place = f"req_{secrets.token_hex(12)}", f"{scope['method']} {scope['path']}"
         self.model = self.target = "-"
         self.status = 0
+        self.head: Head | None = None
         self.exchange: Exchange | None = None
 
     def write(self) -> None:
@@ -33,9 +41,9 @@ class Record:
         seconds = time.monotonic() - self._began
         _log.info(
             "%s %s → %s %d %.2fs %s%s",
-            self.path,
-            _printable(self.model),
-            _printable(self.target),
+            _printable(self._place),
+            _printable(self.head.model if self.head else self.model),
+            _printable(str(self.exchange.target) if self.exchange else self.target),
             self.status,
             seconds,
             self._outcome(),
@@ -43,6 +51,10 @@ class Record:
         )
 
     def _outcome(self) -> str:
+        words = [f"{name}={_many(self.head, name)} " for name in ("messages", "tools")] if self.head else []
+        return "".join(words) + self._said()
+
+    def _said(self) -> str:
         if self.exchange is None:
             return ""
         watch = self.exchange.watch
@@ -55,6 +67,14 @@ class Record:
         words += [f"stop={watch.stop.reason}"] if watch.stop else []
         words += [f"error={watch.failed.type}"] if watch.failed else []
         return "".join(f"{word} " for word in words)
+
+
+def _many(head: Head, name: str) -> int:
+    """How many there are in a field that holds a list."""
+    try:
+        return len(_LIST.decode(head.fields.get(name, b"[]")))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
 
 
 def _printable(text: str) -> str:

@@ -26,16 +26,22 @@ class ClientGone(Exception):
 
 
 def client_headers(scope: Scope) -> dict[str, str]:
-    """The request's headers, names in lower case; of a repeated one the values joined by commas.
+    """The request's headers, see `every_header`.
 
     Raises `ApiError` for a body in an encoding, which would have to be unpacked before it can be checked.
     """
+    headers = every_header(scope)
+    if headers.get("content-encoding", "").strip().lower() not in _IDENTITY:
+        raise error("invalid_request_error", "The request body must not be compressed.")
+    return headers
+
+
+def every_header(scope: Scope) -> dict[str, str]:
+    """The request's headers, names in lower case; of a repeated one the values joined by commas."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1"), value.decode("latin-1")
         headers[key] = f"{headers[key]},{text}" if key in headers else text
-    if headers.get("content-encoding", "").strip().lower() not in _IDENTITY:
-        raise error("invalid_request_error", "The request body must not be compressed.")
     return headers
 
 

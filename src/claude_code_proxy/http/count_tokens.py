@@ -13,6 +13,8 @@ import orjson
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.asgi import client_headers, merged, read_body, send_whole
 from claude_code_proxy.http.edge import answered
+from claude_code_proxy.http.guard import admit
+from claude_code_proxy.kinds import kind_of
 from claude_code_proxy.routing import route
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.head import decode_head
@@ -29,14 +31,14 @@ class CountTokens:
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
-        record = Record("count_tokens")
+        record = Record(scope)
         await answered(self._answer(scope, receive, send, pinned, record), send, record)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
-        client_headers(scope)
-        head = decode_head(await read_body(scope, receive, self._settings.max_body))
-        record.model = head.model
-        record.target = str(route(pinned, head.model, self._settings))
+        headers = admit(client_headers(scope), self._settings)
+        head = record.head = decode_head(await read_body(scope, receive, self._settings.max_body))
+        kind = "" if pinned else kind_of(head, headers, self._settings.tables.kinds)
+        record.target = str(route(pinned, head.model, self._settings, kind))
         body = orjson.dumps({"input_tokens": count(head)})
         record.status = 200
         await send_whole(send, 200, body, merged((), (), record.request_id))

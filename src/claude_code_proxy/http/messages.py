@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from claude_code_proxy.gateway import Exchange, preparations, serve
+from claude_code_proxy.gateway import Exchange, serve
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.asgi import client_headers, merged, read_body, send_failure, send_whole
 from claude_code_proxy.http.edge import answered
+from claude_code_proxy.http.guard import admit
 from claude_code_proxy.http.stream import EventStream, while_connected
+from claude_code_proxy.kinds import kind_of
 from claude_code_proxy.routing import route
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.head import decode_head
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
     from claude_code_proxy.http.asgi import Receive, Scope, Send
+    from claude_code_proxy.ollama import Derived
     from claude_code_proxy.settings import Settings
     from claude_code_proxy.upstream import Pool
 
@@ -25,19 +28,19 @@ if TYPE_CHECKING:
 class Messages:
     """The endpoint. `pinned` is what the URL names before it: `provider:model`, or empty."""
 
-    def __init__(self, settings: Settings, pool: Pool) -> None:
-        self._settings, self._pool, self._prepared = settings, pool, preparations(pool)
+    def __init__(self, settings: Settings, pool: Pool, prepared: Mapping[str, Derived]) -> None:
+        self._settings, self._pool, self._prepared = settings, pool, prepared
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
-        record = Record("messages")
+        record = Record(scope)
         await answered(self._answer(scope, receive, send, pinned, record), send, record)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
         settings = self._settings
-        headers = client_headers(scope)
-        head = decode_head(await read_body(scope, receive, settings.max_body))
-        record.model = head.model
-        target = route(pinned, head.model, settings)
+        headers = admit(client_headers(scope), settings)
+        head = record.head = decode_head(await read_body(scope, receive, settings.max_body))
+        kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
+        target = route(pinned, head.model, settings, kind)
         record.target = str(target)
         exchange = record.exchange = Exchange(
             head,

@@ -14,6 +14,7 @@ from claude_code_proxy.catalogue import MARK, described
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.asgi import client_headers, merged, send_whole
 from claude_code_proxy.http.edge import answered
+from claude_code_proxy.http.guard import admit
 from claude_code_proxy.http.surface import MODELS
 from claude_code_proxy.routing import route
 from claude_code_proxy.wire.failure import error
@@ -38,14 +39,15 @@ class Models:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
         del receive  # nothing in a body could matter
-        record = Record("models")
+        record = Record(scope)
         await answered(self._answer(scope, send, pinned, record), send, record)
 
     async def _answer(self, scope: Scope, send: Send, pinned: str, record: Record) -> None:
         ident = scope["path"].partition(MODELS)[2].strip("/")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         record.model, record.target = ident or "-", pinned or "-"
-        if client_headers(scope).get(MARK) == self._catalogue.mark:
+        headers = admit(client_headers(scope), self._settings)
+        if headers.get(MARK) == self._catalogue.mark:
             raise error("not_found_error", "This is the proxy itself, which is no provider of its own.")
         if ident:
             content = shown(await self._named(ident, pinned))
@@ -57,7 +59,7 @@ class Models:
     async def _pinned(self, pinned: str) -> Model:
         """The model of a URL, whether or not its provider lists it."""
         target = route(pinned, "", self._settings)
-        target.provider.credentials()  # a provider that is not set up is told, as it is to a message
+        target.provider.check()  # a provider that is not set up is told, as it is to a message
         known = await self._catalogue.of(target.provider)
         model = next((model for model in known if model.name == target.model), None)
         if model := model or described(target.model, {}, target.provider, self._settings):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from claude_code_proxy.http.asgi import Receive, Scope, Send
+    from claude_code_proxy.http.passage import Passage
 
     Endpoint = Callable[[Scope, Receive, Send, str], Awaitable[None]]
 
@@ -41,23 +42,31 @@ def split(path: str) -> tuple[str, str] | None:
 
 def _pin(path: str) -> str:
     pinned = path.strip("/")
-    return "" if pinned == "v1" else pinned
+    return "" if pinned == "v1" else pinned.removesuffix("/v1").rstrip("/")
 
 
 class Surface:
-    """The ASGI application: endpoints by path, and pages for everything else."""
+    """The ASGI application: endpoints by path, other paths of providers whose paths pass, and pages."""
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], pages: Starlette) -> None:
-        self._endpoints, self._pages = endpoints, pages
+    def __init__(self, endpoints: Mapping[str, Endpoint], passage: Passage, pages: Starlette) -> None:
+        self._endpoints, self._passage, self._pages = endpoints, passage, pages
+
+    def use(self, endpoints: Mapping[str, Endpoint], passage: Passage) -> None:
+        """Let these serve from now on; what the others have begun they end."""
+        self._endpoints, self._passage = endpoints, passage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        place = split(scope["path"]) if scope["type"] == "http" and scope["method"] != "HEAD" else None
+        asked = scope["type"] == "http" and scope["method"] != "HEAD"
+        place = split(scope["path"]) if asked else None
+        if asked and (place is None or place[1] == MODELS) and (way := self._passage.way(scope)):
+            await self._passage(scope, receive, send, way)
+            return
         if place is None:
             await self._pages(scope, receive, send)
             return
         pinned, endpoint = place
         if scope["method"] != (method := _METHODS[endpoint]):
-            await answered(_refuse(method), send, Record(scope["method"]))
+            await answered(_refuse(method), send, Record(scope))
             return
         await self._endpoints[endpoint](scope, receive, send, pinned)
 

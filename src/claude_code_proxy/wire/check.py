@@ -122,7 +122,7 @@ def _check_blocks(content: object, *where: str | int) -> None:
 
 def _check_tool(value: object, *where: str | int) -> None:
     tool = _object(value, *where)
-    if "name" in tool or tool.get("type", "custom") == "custom":
+    if "name" in tool or (tool.get("type") or "custom") == "custom":
         _expect(tool.get("name"), (str,), *where, "name")
     _expect(tool.get("input_schema"), (dict, type(None)), *where, "input_schema")
 

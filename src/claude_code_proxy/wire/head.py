@@ -31,9 +31,10 @@ class Head(Struct, frozen=True):
     stream: bool
     fields: dict[str, Raw]
 
-    def with_fields(self, **values: str | int) -> bytes:
-        """The body with these top-level fields set and every other byte of every other field untouched."""
-        fields = {**self.fields, **{name: orjson.dumps(value) for name, value in values.items()}}
+    def with_fields(self, **values: Any) -> bytes:
+        """The body with these top-level fields set (None: left out) and every other byte of every other untouched."""
+        fields = {**self.fields, **{name: msgspec.json.encode(value) for name, value in values.items()}}
+        fields = {name: value for name, value in fields.items() if values.get(name, value) is not None}
         return b"{%b}" % b",".join(b"%b:%b" % (orjson.dumps(name), bytes(value)) for name, value in fields.items())
 
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 import orjson
 from msgspec import Struct
 
-_MARK: Final = "ccp1."
+MARK: Final = "ccp1."
+"""What every signature of ours begins with."""
 
 
 class Minted(Struct, frozen=True):
@@ -28,15 +29,15 @@ class Minted(Struct, frozen=True):
 def mint(minted: Minted) -> str:
     """The signature as text: printable, opaque to clients, and like none of any provider's."""
     body = [minted.dialect, minted.model] if minted.state is None else [minted.dialect, minted.model, minted.state]
-    return _MARK + urlsafe_b64encode(orjson.dumps(body)).decode()
+    return MARK + urlsafe_b64encode(orjson.dumps(body)).decode()
 
 
 def read(signature: str | None) -> Minted | None:
     """What a signature of ours says; None for anyone else's, an empty one, or a damaged one."""
-    if not signature or not signature.startswith(_MARK):
+    if not signature or not signature.startswith(MARK):
         return None
     try:
-        match orjson.loads(urlsafe_b64decode(signature[len(_MARK) :])):
+        match orjson.loads(urlsafe_b64decode(signature[len(MARK) :])):
             case [str(dialect), str(model), *rest]:
                 return Minted(dialect, model, rest[0] if rest else None)
             case _:

@@ -119,7 +119,9 @@ def _function(name: str, tool: Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": name}
     if description := tool.get("description"):
         function["description"] = description
-    function["parameters"] = schema or {"type": "object", "properties": {}}
+    if "type" not in schema:  # servers refuse one that does not say so
+        schema = {"type": "object", **(schema or {"properties": {}})}
+    function["parameters"] = schema
     return {"type": "function", "function": function}
 
 

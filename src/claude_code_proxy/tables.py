@@ -1,0 +1,131 @@
+"""The [routing] tables of the user's config.toml: which target stands for what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+Wish: TypeAlias = Annotated[str, Meta(min_length=1)]
+"""A target as the user writes it: `provider:model`, an alias, or any name that a request may give."""
+
+Wishes: TypeAlias = Wish | Annotated[tuple[Wish, ...], Meta(min_length=1)]
+"""One target, or several in the order in which they are tried."""
+
+
+class LongContext(Struct, frozen=True, forbid_unknown_fields=True):
+    """The target of requests that are estimated at more than `over` tokens."""
+
+    over: Annotated[int, Meta(ge=1)]
+    to: Wishes
+
+
+class Kinds(Struct, frozen=True, forbid_unknown_fields=True):
+    """Targets by what a request is, the first that fits counting. `kinds` says when one is which."""
+
+    web_search: Wishes | None = None
+    image: Wishes | None = None
+    long_context: LongContext | None = None
+    subagent: Wishes | None = None
+    background: Wishes | None = None
+    thinking: Wishes | None = None
+
+    def target(self, kind: str) -> Wishes | None:
+        """The target for requests of this kind."""
+        held = getattr(self, kind)
+        return held.to if isinstance(held, LongContext) else held
+
+
+class Tiers(Struct, frozen=True, forbid_unknown_fields=True):
+    """Targets by the word in Claude's name, looked for in this order; `default` for every Claude without one here."""
+
+    haiku: Wishes | None = None
+    opus: Wishes | None = None
+    sonnet: Wishes | None = None
+    fable: Wishes | None = None
+    default: Wishes | None = None
+
+
+class Tables(Struct, frozen=True, forbid_unknown_fields=True):
+    """All of them.
+
+    `aliases` are names of the user's own for a target. `fallbacks` are further targets, by `provider:model`,
+    for whatever led to it but a URL that pins it.
+    """
+
+    aliases: dict[str, Wishes] = {}
+    tiers: Tiers = Tiers()
+    kinds: Kinds = Kinds()
+    fallbacks: dict[str, Wishes] = {}
+
+
+KINDS: Final = tuple(field.name for field in msgspec.structs.fields(Kinds))
+"""The kinds of request, in the order in which they are looked for."""
+
+TIERS: Final = tuple(field.name for field in msgspec.structs.fields(Tiers) if field.name != "default")
+"""The words in a model's name that say its tier, in the order in which they are looked for."""
+
+
+class TablesError(ValueError):
+    """Tables that cannot be used; the message has a line for each fault."""
+
+
+def read_tables(table: object, known: Callable[[str], bool]) -> Tables:
+    """The tables of a [routing] table; names of aliases in lower case.
+
+    `known` tells whether what stands before a target's colon may stand there. Raises `TablesError`.
+    """
+    try:
+        tables = msgspec.convert(table, Tables)
+    except msgspec.ValidationError as cause:
+        raise TablesError(f"[routing] {cause}") from None
+    tables = msgspec.structs.replace(tables, aliases={name.lower(): to for name, to in tables.aliases.items()})
+    if faults := [*_unknown(tables, known), *_circular(tables.aliases)]:
+        raise TablesError("\n".join(faults))
+    return tables
+
+
+def _unknown(tables: Tables, known: Callable[[str], bool]) -> Iterator[str]:
+    """Targets whose provider does not exist."""
+    for place, wishes in _wishes(tables):
+        for wish in several(wishes):
+            head, colon, _ = wish.partition(":")
+            if wish.lower() not in tables.aliases and colon and "/" not in head and not known(head):
+                yield f"[routing] {place}: {wish!r} names no provider that is known"
+
+
+def _wishes(tables: Tables) -> Iterator[tuple[str, Wishes]]:
+    """Every target in the tables, and where it stands."""
+    for name, to in tables.aliases.items():
+        yield f"aliases.{name}", to
+    for name in (*TIERS, "default"):
+        if of_tier := getattr(tables.tiers, name):
+            yield f"tiers.{name}", of_tier
+    for name in KINDS:
+        if of_kind := tables.kinds.target(name):
+            yield f"kinds.{name}", of_kind
+    for name, to in tables.fallbacks.items():
+        yield f"fallbacks.{name}", (name, *several(to))
+
+
+def _circular(aliases: Mapping[str, Wishes]) -> Iterator[str]:
+    """Aliases that stand for themselves in the end."""
+    for name in aliases:
+        reached: set[str] = set()
+        ahead = [name]
+        while ahead:
+            for wish in map(str.lower, several(aliases[ahead.pop()])):
+                if wish in aliases and wish not in reached:
+                    reached.add(wish)
+                    ahead.append(wish)
+        if name in reached:
+            yield f"[routing] aliases.{name}: leads back to itself"
+
+
+def several(wishes: Wishes) -> tuple[str, ...]:
+    """The targets, in order."""
+    return (wishes,) if isinstance(wishes, str) else wishes
