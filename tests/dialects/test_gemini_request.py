@@ -218,6 +218,8 @@ def test_an_answer_in_a_schema() -> None:
     }
     told = asked(FLASH, output_config=FORM, tools=[TOOL])
     assert "responseMimeType" not in told["generationConfig"]
+    large = {"format": {"type": "json_schema", "schema": {**SCHEMA, "maximum": 10**30}}}
+    assert str(10**30) in asked(FLASH, output_config=large, tools=[TOOL])["systemInstruction"]["parts"][0]["text"]
     assert '"required":["title"]' in told["systemInstruction"]["parts"][0]["text"]
 
 

@@ -189,6 +189,31 @@ def test_odd_notes_break_nothing(note: Any) -> None:
     assert "".join(part.get("text", "") for part in said if "thought" not in part) == "beforeafter"
 
 
+def test_notes_for_one_text_from_two_blocks() -> None:
+    from claude_code_proxy.dialects.gemini import signatures as notes  # noqa: PLC0415
+
+    place = notes.place_of("http://up.test/v1")
+    blocks = [
+        {
+            "type": "thinking",
+            "thinking": "",
+            "signature": notes.minted(MODEL, place, [notes.of_next("a", {"sig": "s1"})]),
+        },
+        {"type": "text", "text": "abc"},
+        {
+            "type": "thinking",
+            "thinking": "",
+            "signature": notes.minted(MODEL, place, [notes.of_last(1, "b", {"sig": "s2"})]),
+        },
+        {
+            "type": "thinking",
+            "thinking": "",
+            "signature": notes.minted(MODEL, place, [notes.of_last(2, "c", {"sig": "s3"})]),
+        },
+    ]
+    assert home(blocks) == [text("a", "s1"), text("b", "s2"), text("c", "s3")]
+
+
 def test_a_text_that_the_client_changed_keeps_its_words() -> None:
     blocks = blocks_of(chunk(text("hello", "s0")), chunk(CALL), STOP)
     changed = [{**block, "text": "changed"} if block["type"] == "text" else block for block in blocks]

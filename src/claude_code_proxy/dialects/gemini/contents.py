@@ -117,7 +117,9 @@ def _said(turns: Sequence[Message], rules: Rules, seen: Counter[str]) -> tuple[l
                 case "thinking":
                     if late := signatures.behind(notes[n]):
                         text.notes += late
-                        parts[text.at : text.at + text.parts] = signatures.divided(text.said, text.notes)
+                        made = signatures.divided(text.said, text.notes)
+                        parts[text.at : text.at + text.parts] = made
+                        text.parts = len(made)
                     parts += [*signatures.thoughts(block, notes[n]), *signatures.here(notes[n])]
                     due += signatures.ahead(notes[n])
                 case "text" if block["text"]:

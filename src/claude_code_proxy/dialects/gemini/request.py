@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import orjson
-
 from claude_code_proxy.dialects import search
 from claude_code_proxy.dialects.base import Local, Outgoing, json_body
 from claude_code_proxy.dialects.conversation import offered, system_text
@@ -71,7 +69,7 @@ def content_request(request: Request, tools: Mapping[str, Tool], call: Call, qui
     if form.get("type") == "json_schema":
         schema = fields(form.get("schema"))
         if "tools" in body and not rule.form_with_tools:
-            system.append(f"Answer with nothing but JSON of this schema: {orjson.dumps(schema).decode()}")
+            system.append(f"Answer with nothing but JSON of this schema: {json_body(schema).decode()}")
         else:
             config["responseMimeType"] = "application/json"
             if taken := trimmed(schema, "json"):
