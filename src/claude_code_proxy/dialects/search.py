@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from claude_code_proxy.dialects.conversation import blocks_of
 from claude_code_proxy.wire.events import Block, Stop, Text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from claude_code_proxy.wire.events import Event
     from claude_code_proxy.wire.messages import Request
 
@@ -36,4 +40,25 @@ def unavailable(request: Request, seed: str) -> tuple[Event, ...]:
         Block({"type": "web_search_tool_result", "tool_use_id": ident, "content": error}),
         Text(_SORRY),
         Stop("end_turn"),
+    )
+
+
+class Hit(Struct, frozen=True):
+    """A page that a search found."""
+
+    url: str
+    title: str = ""
+
+
+def found(query: str, hits: Sequence[Hit], seed: str) -> tuple[Event, ...]:
+    """A search that an upstream made and what it found, in the shape of Anthropic's own."""
+    ident = f"srvtoolu_{seed}"
+    pages = {hit.url: hit for hit in hits}  # each once
+    content = [
+        {"type": "web_search_result", "url": hit.url, "title": hit.title, "encrypted_content": "", "page_age": None}
+        for hit in pages.values()
+    ]
+    return (
+        Block({"type": "server_tool_use", "id": ident, "name": "web_search", "input": {"query": query}}),
+        Block({"type": "web_search_tool_result", "tool_use_id": ident, "content": content}),
     )
