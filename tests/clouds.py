@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asgi import Exchange
-from claude_code_proxy.gateway import preparations
+from claude_code_proxy.gateway import Known, preparations
 from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.providers import load_providers
 from claude_code_proxy.settings import load_settings
@@ -52,7 +52,9 @@ async def serving(
         json.dumps(asked).encode(), headers={name.replace("_", "-"): value for name, value in headers.items()}
     )
     try:
-        await Messages(settings, pool, preparations(pool))(exchange.scope, exchange.receive, exchange.send, pinned)
+        await Messages(settings, pool, Known(preparations(pool)))(
+            exchange.scope, exchange.receive, exchange.send, pinned
+        )
         yield exchange
     finally:
         await pool.close()

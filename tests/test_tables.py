@@ -8,6 +8,7 @@ import pytest
 
 from claude_code_proxy.routing import route
 from claude_code_proxy.settings import SettingsError, load_settings
+from claude_code_proxy.tables import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +137,7 @@ def test_the_rule_says_how_it_came(configured: Configured) -> None:
         ('[routing.kinds]\nlong_context = "openai:x"', "long_context"),
         ('[routing.kinds]\nlong_context = { over = 0, to = "openai:x" }', "over"),
         ('routing = "openai"', "[routing]"),
-        ("[rooting]\nx = 1", "[routing] and [providers.NAME] tables only"),
+        ("[rooting]\nx = 1", "[routing], [models] and [providers.NAME] tables only"),
     ],
 )
 def test_a_table_that_cannot_be_is_told_with_its_place(configured: Configured, config: str, said: str) -> None:
@@ -148,3 +149,43 @@ def test_a_table_that_cannot_be_is_told_with_its_place(configured: Configured, c
 def test_a_model_with_a_colon_is_no_unknown_provider_where_names_have_colons(configured: Configured) -> None:
     settings = configured('[routing.tiers]\nopus = "qwen3:8b"', PREFERRED_PROVIDER="ollama")
     assert str(route("", "opus", settings)) == "ollama:qwen3:8b"
+
+
+MODELS = """
+[models."openai:gpt-4.1"]
+context = 131072
+max_output = 8192
+
+[models]
+"ollama:qwen3:8b" = { context = 16_384 }
+"google:gemini-2.5-pro" = { max_output = 1000 }
+"""
+
+
+def test_the_limits_of_models(configured: Configured) -> None:
+    assert configured(MODELS).models == {
+        "openai:gpt-4.1": Limits(131_072, 8192),
+        "ollama:qwen3:8b": Limits(16_384),
+        "gemini:gemini-2.5-pro": Limits(0, 1000),
+    }
+    assert configured("").models == {}
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ('[models."grok:x"]\ncontext = 5', "[models] 'grok:x' must be a provider"),
+        ("[models.fast]\ncontext = 5", "[models] 'fast' must be"),
+        ('[models."openai:"]\ncontext = 5', "[models] 'openai:' must be"),
+        ('[models."openai:x"]\ncontext = 0', "context"),
+        ('[models."openai:x"]\ncontext = "128k"', "context"),
+        ('[models."openai:x"]\nmax_output = -1', "max_output"),
+        ('[models."openai:x"]\nwindow = 5', "window"),
+        ('[models]\n"openai:x" = 5', "[models]"),
+        ("models = 5", "[models]"),
+    ],
+)
+def test_limits_that_cannot_be_are_told_with_their_place(configured: Configured, config: str, said: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        configured(config)
+    assert said in str(raised.value)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
+from claude_code_proxy.calibration import Calibration
 from claude_code_proxy.catalogue import Catalogue
-from claude_code_proxy.gateway import preparations
+from claude_code_proxy.gateway import Known, preparations
 from claude_code_proxy.http.count_tokens import CountTokens
 from claude_code_proxy.http.guard import warn_if_open
 from claude_code_proxy.http.messages import Messages
@@ -43,12 +44,13 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     log_to_stderr()
     warn_if_open(settings, sys.argv)
     pool = Pool(settings)
-    prepared = preparations(pool)
+    prepared, calibration = preparations(pool), Calibration()
 
     def endpoints(settings: Settings, catalogue: Catalogue) -> dict[str, Endpoint]:
+        known = Known(prepared, catalogue.limits, calibration)
         return {
-            MESSAGES: Messages(settings, pool, prepared),
-            COUNT_TOKENS: CountTokens(settings),
+            MESSAGES: Messages(settings, pool, known),
+            COUNT_TOKENS: CountTokens(settings, pool, known),
             MODELS: Models(settings, catalogue),
         }
 

@@ -22,8 +22,9 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
-from claude_code_proxy.dialects.models import rule_of
 from claude_code_proxy.routing import VIA, route
+from claude_code_proxy.tables import Limits
+from claude_code_proxy.windows import limits_of
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.json_text import fields
 
@@ -147,10 +148,12 @@ def described(name: str, row: dict[str, Any], provider: Provider, settings: Sett
 
     The row may be empty. None if no id leads to the model.
     """
-    at, rule = _shapes().fields, rule_of(name)
+    at = _shapes().fields
     if not (ident := _id_of(name, provider, settings)):
         return None
     lifecycle = _text(row, at.lifecycle)
+    told = Limits(_tokens(row, at.context), _tokens(row, at.max_output))
+    limits = limits_of(provider, name, settings, told)
     return Model(
         id=ident,
         provider=provider.name,
@@ -158,8 +161,8 @@ def described(name: str, row: dict[str, Any], provider: Provider, settings: Sett
         display_name=f"{_text(row, at.display_name) or _printable(name)} ({provider.name})",
         created_at=_created(row),
         lifecycle=lifecycle if lifecycle == "deprecated" else "active",
-        context=_window(_tokens(row, at.context) or rule.context, provider, settings),
-        max_output=_tokens(row, at.max_output) or rule.max_output,
+        context=limits.context,
+        max_output=limits.max_output,
     )
 
 
@@ -217,12 +220,6 @@ def _tokens(row: dict[str, Any], paths: Sequence[str]) -> int:
     return next((value for value in held if isinstance(value, int) and value is not True and value > 0), 0)
 
 
-def _window(tokens: int, provider: Provider, settings: Settings) -> int:
-    """The window that a model of so many tokens is given there."""
-    given = settings.ollama_num_ctx if provider.prepare == "ollama" else 0
-    return min(tokens, given) if given else tokens
-
-
 def _created(row: dict[str, Any]) -> str:
     """When the model came out, in RFC 3339."""
     for path in _shapes().fields.created:
@@ -242,10 +239,11 @@ def _created(row: dict[str, Any]) -> str:
 
 
 class _Held(Struct, frozen=True):
-    """A provider's models as last heard, and until when that is good."""
+    """A provider's models as last heard, the same by name, and until when that is good."""
 
     models: tuple[Model, ...]
     until: float
+    named: dict[str, Model] = {}
 
 
 class Catalogue:
@@ -294,6 +292,12 @@ class Catalogue:
         await self._hear([provider] if usable(provider) else [])
         return self._known(provider)
 
+    def limits(self, provider: Provider, model: str) -> Limits:
+        """What the provider's list told of a model, if it was asked for and held it. Nobody is asked."""
+        held = self._held.get(provider.name)
+        known = held.named.get(model) if held else None
+        return Limits(known.context, known.max_output) if known else Limits()
+
     async def settled(self) -> None:
         """Wait until no provider is being asked."""
         await asyncio.gather(*self._asking.values(), return_exceptions=True)
@@ -332,7 +336,9 @@ class Catalogue:
     async def _refresh(self, provider: Provider) -> None:
         try:
             models = await self._ask(provider)
-            self._held[provider.name] = _Held(models, self._clock() + (KEPT if models else FAILED))
+            self._held[provider.name] = _Held(
+                models, self._clock() + (KEPT if models else FAILED), {model.name: model for model in models}
+            )
         finally:
             del self._asking[provider.name]
 

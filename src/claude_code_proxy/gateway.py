@@ -7,20 +7,26 @@ import logging
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct, field
+
 from claude_code_proxy import policy
+from claude_code_proxy.calibration import Calibration
 from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.dialects.base import Call, Local, Outgoing, told
 from claude_code_proxy.dialects.errors import as_sent
 from claude_code_proxy.ollama import Derived
+from claude_code_proxy.tables import Limits
 from claude_code_proxy.web_search import searched
+from claude_code_proxy.windows import limits_of, too_long
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 
     from claude_code_proxy.dialects.base import Answer, Dialect
     from claude_code_proxy.dialects.search import Search
+    from claude_code_proxy.providers import Provider
     from claude_code_proxy.routing import Target
     from claude_code_proxy.settings import Settings
     from claude_code_proxy.upstream import Pool
@@ -42,14 +48,43 @@ def preparations(pool: Pool) -> Mapping[str, Derived]:
     return {name: preparation(pool) for name, preparation in PREPARATIONS.items()}
 
 
+def _nothing_told(_: Provider, __: str) -> Limits:
+    return Limits()
+
+
+class Known(Struct, frozen=True):
+    """What is known of models and learned on the way.
+
+    `prepared` are the preparations of this pool, `told` gives what a provider's list said of a model.
+    """
+
+    prepared: Mapping[str, Derived]
+    told: Callable[[Provider, str], Limits] = _nothing_told
+    calibration: Calibration = field(default_factory=Calibration)
+
+    def limits(self, target: Target, settings: Settings) -> Limits:
+        """The limits of a target, once it was prepared. Nobody is asked."""
+        provider, model = target.provider, target.model
+        preparation = self.prepared.get(provider.prepare)
+        held = preparation.window(provider, model, settings) if preparation else None
+        return limits_of(provider, model, settings, self.told(provider, model), held=held)
+
+    def learn(self, exchange: Exchange) -> None:
+        """Learn from what the upstream counted, when the reply of an exchange has ended well."""
+        if exchange.asked and exchange.watch.stop:
+            usage, context = exchange.watch.usage, exchange.limits.context
+            self.calibration.learn(str(exchange.target), exchange.head, usage, context)
+
+
 class Exchange:
     """One request and what becomes of it.
 
-    The first part is given; `headers` (of the upstream, for the client) and `watch` fill while it is served.
+    The first part is given; `headers` (of the upstream, for the client) and `watch` fill while it is served, and then
+    `limits` are the target's and `asked` says that its upstream was sent the request.
     `client_headers` have names in lower case. `seed` is unique to the exchange.
     """
 
-    __slots__ = ("client_headers", "head", "headers", "query", "seed", "target", "watch")
+    __slots__ = ("asked", "client_headers", "head", "headers", "limits", "query", "seed", "target", "watch")
 
     def __init__(
         self,
@@ -60,19 +95,20 @@ class Exchange:
         client_headers: Mapping[str, str],
         query: str,
     ) -> None:
-        self.head, self.target, self.seed = head, target, seed
+        self.head, self.seed = head, seed
         self.client_headers, self.query = client_headers, query
         self.headers: list[tuple[bytes, bytes]] = []
-        self.watch = Watch()
+        self.turn_to(target)
 
     def turn_to(self, target: Target) -> None:
         """Ask this target, as if none had been asked before."""
-        self.target, self.watch = target, Watch()
+        self.target, self.watch, self.limits, self.asked = target, Watch(), Limits(), False
         self.headers.clear()
 
     def call(self, settings: Settings, model: str) -> Call:
         """The request as its dialect sees it. `model` is the one that is asked, perhaps in place of the target's."""
         provider = self.target.provider
+        own = settings.models.get(str(self.target), Limits()).max_output
         return Call(
             head=self.head,
             model=provider.full_name(model),
@@ -81,7 +117,8 @@ class Exchange:
             base_url=provider.root,
             quirks=provider.quirks,
             body=provider.body_for(model),
-            max_output_tokens=settings.max_output_tokens,
+            max_output_tokens=min(settings.max_output_tokens or own, own or settings.max_output_tokens),
+            max_output=self.limits.max_output,
             headers=self.client_headers,
             query=self.query,
         )
@@ -91,23 +128,23 @@ def serve(
     exchange: Exchange,
     settings: Settings,
     pool: Pool,
-    prepared: Mapping[str, Derived],
+    known: Known,
 ) -> AsyncGenerator[bytes]:
-    """The reply, as it comes, in the form the client asked for. `prepared` are the preparations of this pool.
+    """The reply, as it comes, in the form the client asked for.
 
     Nothing is yielded before the upstream has said something, so whatever goes wrong until then is an
     `ApiError` and can still be an HTTP error, unless another target does better. A stream that breaks off later
     ends in `event: error`. Closing the generator closes the connection to the upstream.
     """
     asked = _in_turn if exchange.target.fallbacks else _asked
-    return asked(exchange, settings, pool, prepared)
+    return asked(exchange, settings, pool, known)
 
 
 async def _in_turn(
     exchange: Exchange,
     settings: Settings,
     pool: Pool,
-    prepared: Mapping[str, Derived],
+    known: Known,
 ) -> AsyncGenerator[bytes]:
     """The reply of the first target that gives one."""
     failures: list[tuple[Failed, list[tuple[bytes, bytes]]]] = []
@@ -115,7 +152,7 @@ async def _in_turn(
         exchange.turn_to(target)
         begun = False
         try:
-            async with aclosing(_asked(exchange, settings, pool, prepared)) as chunks:
+            async with aclosing(_asked(exchange, settings, pool, known)) as chunks:
                 async for data in chunks:
                     begun = True
                     yield data
@@ -135,15 +172,20 @@ async def _asked(
     exchange: Exchange,
     settings: Settings,
     pool: Pool,
-    prepared: Mapping[str, Derived],
+    known: Known,
 ) -> AsyncGenerator[bytes]:
     """The reply of the exchange's target."""
     provider, watch = exchange.target.provider, exchange.watch
     dialect = DIALECTS[provider.dialect]
     provider.check()
-    model, preparation = exchange.target.model, prepared.get(provider.prepare)
+    model, preparation = exchange.target.model, known.prepared.get(provider.prepare)
     if preparation:
         model = await preparation.model(provider, model, settings)
+    limits = exchange.limits = known.limits(exchange.target, settings)
+    if not provider.serves_claude and (
+        refusal := too_long(exchange.head, limits.context, known.calibration.factor(str(exchange.target)))
+    ):
+        raise ApiError(refusal)
     call = exchange.call(settings, model)
     outgoing = await _translated(dialect, call)
     if not isinstance(outgoing, Outgoing):
@@ -153,7 +195,7 @@ async def _asked(
     key = await pool.credentials.headers(provider, "POST", outgoing.url, outgoing.body, exchange.client_headers)
     headers = {**dict(outgoing.headers), **provider.headers, **key}
     async with pool.post(outgoing.url, outgoing.body, headers) as upstream:
-        answer = upstream.answer
+        answer, exchange.asked = upstream.answer, True
         exchange.headers += _handed_on(answer, dialect)
         if not 200 <= answer.status < 300:
             if preparation and answer.status == 404:

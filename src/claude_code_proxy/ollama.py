@@ -81,10 +81,11 @@ def derived_name(model: str, num_ctx: int) -> str:
 
 
 class _Outcome(Struct, frozen=True):
-    """The model to ask, and until when (by the clock) that is settled."""
+    """The model to ask, until when (by the clock) that is settled, and its window: 0 where that is not known."""
 
     model: str
     until: float
+    window: int = 0
 
 
 class _RefusedError(Exception):
@@ -116,6 +117,16 @@ class Derived:
             making.add_done_callback(lambda _: self._making.pop(key))
         return await asyncio.shield(making)  # a client that leaves does not stop it for the others
 
+    def window(self, provider: Provider, model: str, settings: Settings) -> int | None:
+        """The window, in tokens, of what is asked in place of `model`: 0 if that is not known.
+
+        None where OLLAMA_NUM_CTX is off, and nothing is done about windows.
+        """
+        if not (num_ctx := settings.ollama_num_ctx):
+            return None
+        kept = self._kept.get((provider.base_url, model, num_ctx))
+        return kept.window if kept else 0
+
     def forget(self, provider: Provider, model: str) -> None:
         """The derived model is gone: the next request makes it anew."""
         for key in [key for key in self._kept if key[:2] == (provider.base_url, model)]:
@@ -132,7 +143,7 @@ class Derived:
     async def _made(self, provider: Provider, model: str, num_ctx: int) -> _Outcome:
         try:
             async with asyncio.timeout(LONGEST):
-                name = await self._derive(provider, model, num_ctx)
+                name, window = await self._derive(provider, model, num_ctx)
         except TimeoutError:
             why = f"Ollama did not answer within {LONGEST:.0f} s"
         except ApiError as cause:
@@ -142,35 +153,35 @@ class Derived:
         except _RefusedError as cause:
             why = str(cause)
         else:
-            return _Outcome(name or model, float("inf") if name else self._clock())
+            return _Outcome(name or model, float("inf") if name else self._clock(), window)
         self._warn(f"OLLAMA_NUM_CTX has no effect on {model!r}: {why}")
         return _Outcome(model, self._clock() + RETRY_AFTER)
 
-    async def _derive(self, provider: Provider, model: str, num_ctx: int) -> str:
-        """The model to ask; empty if there is no such model. Raises `_RefusedError` or `ApiError`."""
+    async def _derive(self, provider: Provider, model: str, num_ctx: int) -> tuple[str, int]:
+        """The model to ask, empty if there is none, and its window. Raises `_RefusedError` or `ApiError`."""
         status, answer = await self._post(provider, "show", {"model": model})
         if status in {400, 404} and "error" in answer:
-            return ""
+            return "", 0
         if status != 200 or not answer:
             raise _RefusedError(f"/api/show answered {_said(status, answer)}")
         known = shown(answer)
         if known.remote:
-            return model
+            return model, known.window or 0
         if known.window is None:
             self._warn(f"OLLAMA_NUM_CTX has no effect on {model!r}: {_UNKNOWN}")
-            return model
+            return model, known.num_ctx or 0
         if known.window < NEEDED:
             self._warn(f"{model!r} was trained for {known.window} tokens; Claude Code needs {NEEDED} or more")
         num_ctx = min(num_ctx, known.window)
         if known.num_ctx == num_ctx:
-            return model
+            return model, num_ctx
         name = derived_name(model, num_ctx)
         wish = {"model": name, "from": model, "parameters": {"num_ctx": num_ctx}, "stream": False}
         status, answer = await self._post(provider, "create", wish)
         if status != 200 or "error" in answer:
             raise _RefusedError(f"/api/create answered {_said(status, answer)}")
         _log.info("%r is asked as %r, which has a context of %d tokens", model, name, num_ctx)
-        return name
+        return name, num_ctx
 
     async def _post(self, provider: Provider, name: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         headers = {**provider.headers, **provider.credentials()}

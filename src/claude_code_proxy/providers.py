@@ -31,7 +31,7 @@ Path = Annotated[str, Meta(pattern="^/")]
 _OF_THE_DIALECT: Final = frozenset(
     {
         *("auth", "body", "client_credentials", "model_body", "models_paths", "passes_paths", "path_prefix"),
-        *("prepare", "quirks"),
+        *("counts_tokens", "prepare", "quirks"),
     }
 )
 _BY_LIBRARY: Final = frozenset({"google", "aws"})
@@ -93,6 +93,7 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     vendors: tuple[str, ...] = ()
     vendors_elsewhere: bool = False
     serves_claude: bool = False
+    counts_tokens: bool = False
     colon_names: bool = False
     named_like_a_model: bool = False
     quirks: dict[str, Any] = {}

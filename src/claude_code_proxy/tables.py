@@ -1,4 +1,4 @@
-"""The [routing] tables of the user's config.toml: which target stands for what."""
+"""The [routing] and [models] tables of the user's config.toml: which target stands for what, what a model can."""
 
 from __future__ import annotations
 
@@ -50,6 +50,13 @@ class Tiers(Struct, frozen=True, forbid_unknown_fields=True):
     default: Wishes | None = None
 
 
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """The context window of a model and the most it may say, in tokens; 0 is unknown."""
+
+    context: Annotated[int, Meta(ge=1)] = 0
+    max_output: Annotated[int, Meta(ge=1)] = 0
+
+
 class Tables(Struct, frozen=True, forbid_unknown_fields=True):
     """All of them.
 
@@ -87,6 +94,29 @@ def read_tables(table: object, known: Callable[[str], bool]) -> Tables:
     if faults := [*_unknown(tables, known), *_circular(tables.aliases)]:
         raise TablesError("\n".join(faults))
     return tables
+
+
+def read_limits(table: object, known: Callable[[str], str]) -> dict[str, Limits]:
+    """The limits of a [models] table, by `provider:model`.
+
+    `known` gives the name of the provider that a name or alias stands for, empty if there is none. Raises
+    `TablesError`.
+    """
+    try:
+        rows = msgspec.convert(table, dict[str, Limits])
+    except msgspec.ValidationError as cause:
+        raise TablesError(f"[models] {cause}") from None
+    named: dict[str, Limits] = {}
+    faults: list[str] = []
+    for target, limits in rows.items():
+        head, _, model = target.partition(":")
+        if model and (provider := known(head)):
+            named[f"{provider}:{model}"] = limits
+        else:
+            faults.append(f"[models] {target!r} must be a provider that is known, a colon and its model")
+    if faults:
+        raise TablesError("\n".join(faults))
+    return named
 
 
 def _unknown(tables: Tables, known: Callable[[str], bool]) -> Iterator[str]:

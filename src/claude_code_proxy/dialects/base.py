@@ -30,8 +30,9 @@ class Call(Struct, frozen=True):
     model; where that stands in for another, `shown` is the other's, which a reply that passes untouched
     must show. `quirks` are the provider's deviations from the dialect (providers.toml), `body` the
     fields that it wants in a translated request beside the dialect's own. `seed` is unique to
-    the reply: ids that the upstream does not give are made from it. `headers` (names in lower case) and
-    `query` are the client's.
+    the reply: ids that the upstream does not give are made from it. `max_output_tokens` is what the user lets
+    anyone ask for, `max_output` what the model takes, where that is known; 0 is no limit. `headers`
+    (names in lower case) and `query` are the client's.
     """
 
     head: Head
@@ -41,6 +42,7 @@ class Call(Struct, frozen=True):
     quirks: Mapping[str, Any] = {}
     body: Mapping[str, Any] = {}
     max_output_tokens: int = 0
+    max_output: int = 0
     headers: Mapping[str, str] = {}
     query: str = ""
     shown: str = ""

@@ -28,9 +28,9 @@ class ModelRule(Struct, frozen=True, forbid_unknown_fields=True):
     form_with_tools: bool = True
     json_schema: bool = True
 
-    def capped(self, asked: int) -> int:
-        """An output limit that the model takes."""
-        return min(asked, self.max_output or asked)
+    def capped(self, asked: int, known: int = 0) -> int:
+        """An output limit that the model takes; `known` is its own, where that is known better than by its name."""
+        return min(asked, known or self.max_output or asked)
 
 
 @lru_cache(maxsize=1024)

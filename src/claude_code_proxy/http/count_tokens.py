@@ -1,34 +1,70 @@
-"""`POST [/{provider}:{model}]/v1/messages/count_tokens`: an estimate, made here.
+"""`POST [/{provider}:{model}]/v1/messages/count_tokens`: the upstream's own count where it has one, else an estimate.
 
-Claude Code asks for two dozen counts at once; asking an upstream for each would cost more than the answer
-is worth. Nothing leaves the machine.
+Claude Code asks for two dozen counts at once. So an upstream gets only a few at a time and a short while for them, and
+one that fails is left alone for some time; the estimate needs nobody.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from claude_code_proxy.dialects import DIALECTS
+from claude_code_proxy.dialects.base import Outgoing
+from claude_code_proxy.gateway import Exchange
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.asgi import client_headers, merged, read_body, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
+from claude_code_proxy.http.stream import while_connected
+from claude_code_proxy.http.surface import COUNT_TOKENS
 from claude_code_proxy.kinds import kind_of
 from claude_code_proxy.routing import route
 from claude_code_proxy.wire.counting import count
+from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.head import decode_head
+from claude_code_proxy.wire.json_text import MOST, fields
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from claude_code_proxy.gateway import Known
     from claude_code_proxy.http.asgi import Receive, Scope, Send
+    from claude_code_proxy.providers import Provider
     from claude_code_proxy.settings import Settings
+    from claude_code_proxy.upstream import Pool
+
+WITHIN: Final = 2.0
+"""Seconds that an upstream has for a count, waiting for its turn among them."""
+
+LONGEST: Final = 1.5
+"""Seconds after which one that was asked has failed."""
+
+AT_ONCE: Final = 4
+"""Counts that an upstream is asked for at the same time."""
+
+REST: Final = 60.0
+"""Seconds for which an upstream is not asked for counts after it did not give one."""
+
+_ASKED_WRONG: Final = frozenset({400, 413, 422})
+"""Refusals of the one request, which say nothing about the next."""
 
 
 class CountTokens:
-    """The endpoint. `pinned` is what the URL names before it: `provider:model`, or empty."""
+    """The endpoint. `pinned` is what the URL names before it: `provider:model`, or empty.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    `clock` gives seconds that only grow.
+    """
+
+    def __init__(
+        self, settings: Settings, pool: Pool, known: Known, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings, self._pool, self._known, self._clock = settings, pool, known, clock
+        self._turns: dict[str, asyncio.Semaphore] = {}  # by provider
+        self._resting: dict[str, float] = {}  # providers by name, and until when
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
         record = Record(scope)
@@ -38,7 +74,49 @@ class CountTokens:
         headers = admit(client_headers(scope), self._settings)
         head = record.head = decode_head(await read_body(scope, receive, self._settings.max_body))
         kind = "" if pinned else kind_of(head, headers, self._settings.tables.kinds)
-        record.target = str(route(pinned, head.model, self._settings, kind))
-        body = orjson.dumps({"input_tokens": count(head)})
-        record.status = 200
-        await send_whole(send, 200, body, merged((), (), record.request_id))
+        target = route(pinned, head.model, self._settings, kind)
+        record.target = str(target)
+        estimate = count(head)  # which finds what is wrong with the request
+        query = scope["query_string"].decode("latin-1")
+        exchange = Exchange(head, target, record.request_id, client_headers=headers, query=query)
+
+        async def tell() -> None:
+            tokens = await self._told(exchange) or self._known.calibration.factor(str(target)).of(estimate)
+            record.status = 200
+            await send_whole(send, 200, orjson.dumps({"input_tokens": tokens}), merged((), (), record.request_id))
+
+        await while_connected(receive, tell())
+
+    async def _told(self, exchange: Exchange) -> int:
+        """The upstream's own count; 0 if it has none to give."""
+        provider = exchange.target.provider
+        if not provider.counts_tokens or self._clock() < self._resting.get(provider.name, 0.0):
+            return 0
+        turns = self._turns.setdefault(provider.name, asyncio.Semaphore(AT_ONCE))
+        try:
+            async with asyncio.timeout(WITHIN), turns:
+                status, body = await self._ask(provider, exchange)
+        except TimeoutError:  # so many are asked for at once
+            return 0
+        except ApiError as cause:
+            status, body = cause.failed.status, b""
+        try:
+            tokens = fields(orjson.loads(body)).get("input_tokens") if status == 200 else None
+        except orjson.JSONDecodeError:
+            tokens = None
+        if isinstance(tokens, int) and 0 < tokens < MOST:
+            return tokens
+        if status not in _ASKED_WRONG:
+            self._resting[provider.name] = self._clock() + REST
+        return 0
+
+    async def _ask(self, provider: Provider, exchange: Exchange) -> tuple[int, bytes]:
+        """The upstream's answer. Raises `ApiError` where the provider is not set up or cannot be reached."""
+        provider.check()
+        outgoing = DIALECTS[provider.dialect].request(exchange.call(self._settings, exchange.target.model))
+        if not isinstance(outgoing, Outgoing):
+            return 0, b""
+        url = provider.root + COUNT_TOKENS + (f"?{exchange.query}" if exchange.query else "")
+        key = await self._pool.credentials.headers(provider, "POST", url, outgoing.body, exchange.client_headers)
+        headers = {**dict(outgoing.headers), **provider.headers, **key}
+        return await self._pool.ask(url, outgoing.body, headers, within=LONGEST)

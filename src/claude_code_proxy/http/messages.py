@@ -17,10 +17,10 @@ from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.head import decode_head
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator
 
+    from claude_code_proxy.gateway import Known
     from claude_code_proxy.http.asgi import Receive, Scope, Send
-    from claude_code_proxy.ollama import Derived
     from claude_code_proxy.settings import Settings
     from claude_code_proxy.upstream import Pool
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Messages:
     """The endpoint. `pinned` is what the URL names before it: `provider:model`, or empty."""
 
-    def __init__(self, settings: Settings, pool: Pool, prepared: Mapping[str, Derived]) -> None:
-        self._settings, self._pool, self._prepared = settings, pool, prepared
+    def __init__(self, settings: Settings, pool: Pool, known: Known) -> None:
+        self._settings, self._pool, self._known = settings, pool, known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
         record = Record(scope)
@@ -49,9 +49,10 @@ class Messages:
             client_headers=headers,
             query=scope["query_string"].decode("latin-1"),
         )
-        chunks = serve(exchange, settings, self._pool, self._prepared)
+        chunks = serve(exchange, settings, self._pool, self._known)
         if not head.stream:
             await while_connected(receive, self._whole(send, chunks, exchange, record))
+            self._known.learn(exchange)
             return
         stream = EventStream(
             chunks,
@@ -62,6 +63,7 @@ class Messages:
         )
         await stream(receive, send)
         record.status = stream.status
+        self._known.learn(exchange)  # the client has its whole answer
 
     async def _whole(self, send: Send, chunks: AsyncGenerator[bytes], exchange: Exchange, record: Record) -> None:
         try:

@@ -44,6 +44,13 @@ def count(head: Head) -> int:
     return max(1, math.ceil(size / _BYTES_PER_TOKEN))
 
 
+def at_most(head: Head) -> float:
+    """What `count` cannot exceed, without parsing: for all the text in the body, and its images and documents."""
+    raw = head.raw
+    media = raw.count(b'"image"') * _IMAGE_MOST + raw.count(b'"document"') * _PDF_PAGE
+    return len(raw) / _BYTES_PER_TOKEN + media
+
+
 def _size(content: object) -> float:
     """The size of content in bytes of text that would cost as much."""
     if isinstance(content, str):

@@ -88,7 +88,7 @@ def content_request(request: Request, tools: Mapping[str, Tool], call: Call, qui
 
 def _config(request: Request, call: Call, rule: ModelRule) -> dict[str, Any]:
     asked = request["max_tokens"]
-    limit = rule.capped(min(asked, call.max_output_tokens or asked))
+    limit = rule.capped(min(asked, call.max_output_tokens or asked), call.max_output)
     config: dict[str, Any] = {"maxOutputTokens": limit}
     if rule.sampling:
         given: Mapping[str, Any] = request

@@ -84,7 +84,7 @@ def chat_request(request: Request, tools: Mapping[str, Tool], call: Call, quirks
 def _limit(request: Request, call: Call, rule: ModelRule, quirks: Quirks) -> int:
     """The output limit: the client's, within the user's and the model's."""
     asked = request["max_tokens"]
-    return max(quirks.min_tokens, rule.capped(min(asked, call.max_output_tokens or asked)))
+    return max(quirks.min_tokens, rule.capped(min(asked, call.max_output_tokens or asked), call.max_output))
 
 
 def _sampling(request: Request, rule: ModelRule, quirks: Quirks) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def responses_request(request: Request, tools: Mapping[str, Tool], call: Call, q
         if not rule.forced_tools and (wanted_tool := _forced(request)):  # it cannot be made to
             body["input"].append({"type": "message", "role": "user", "content": [text_part(wanted_tool)]})
     asked = request["max_tokens"]
-    limit = rule.capped(min(asked, call.max_output_tokens or asked))
+    limit = rule.capped(min(asked, call.max_output_tokens or asked), call.max_output)
     body["max_output_tokens"] = max(quirks.min_tokens, limit)
     body |= _sampling(request, rule)
     summary = quirks.summary if shown_at(call.base_url) else ""
