@@ -31,21 +31,26 @@ _ENOUGH: Final = 3
 _LEAST, _MOST = 0.3, 3.0
 """No tokenizer is further from the estimate; a count that is, is nonsense."""
 
-_SHORTEST: Final = 250
+_SHORTEST: Final = 1000
 """Tokens of a prompt below which what a server's template puts around it would be taken for the tokenizer's doing."""
 
 _LARGEST: Final = 2 << 20
 """Bytes of a body above which parsing it again costs more than is learned."""
 
-_SURE: Final = 0.75
+_UNCALIBRATED: Final = 0.6
+"""The least that a tokenizer makes of the estimate: of deeply indented code and tables."""
+
 _SPREADS: Final = 2.0
-_MARGIN: Final = 0.03
+"""Standard deviations by which the mean may be wrong."""
+
+_WHOLE: Final = 0.75
+"""The part of a window in which no prompt is cut, whatever the tokenizer."""
 
 _KEPT: Final = 500
 """Targets that are remembered: their names come from clients."""
 
-_SERVER_SEARCH: Final = b'"web_search_20'
-"""The provider's own search, whose hits the upstream counts and the estimate cannot."""
+_OTHER: Final = (b'"image"', b'"document"', b'"web_search_20')
+"""What an upstream counts in its own way: media, and the hits of its own search."""
 
 
 class Factor(Struct, frozen=True, gc=False):
@@ -60,12 +65,11 @@ class Factor(Struct, frozen=True, gc=False):
         """Whether it was learned from enough replies."""
         return self.replies >= _ENOUGH
 
-    @property
-    def least(self) -> float:
-        """A factor that surely is not too large."""
+    def least(self, margin: float) -> float:
+        """A factor that surely is not too large; `margin` is the least part of the mean by which it is smaller."""
         if not self.calibrated:
-            return _SURE
-        return max(_LEAST, self.mean - max(_SPREADS * self.spread, _MARGIN * self.mean))
+            return _UNCALIBRATED
+        return max(_LEAST, self.mean - max(_SPREADS * self.spread, margin * self.mean))
 
     def of(self, estimate: int) -> int:
         """The tokens that an estimate stands for."""
@@ -103,7 +107,7 @@ class Calibration:
         some servers cut it and count what is left.
         """
         tokens = sum(part or 0 for part in (usage.input, usage.cache_read, usage.cache_write))
-        if usage.input is None or not tokens or len(head.raw) > _LARGEST or _SERVER_SEARCH in head.raw:
+        if usage.input is None or not tokens or len(head.raw) > _LARGEST or any(kind in head.raw for kind in _OTHER):
             return
         if waiting := self._waiting.get(target, 0):
             self._waiting[target] = waiting - 1
@@ -114,7 +118,7 @@ class Calibration:
             return
         if estimate < _SHORTEST or tokens == estimate:  # the same figure is our own, where the upstream had none
             return
-        if context and estimate > _SURE * context:
+        if context and estimate > _WHOLE * context:
             return
         self._keep(target, self.factor(target).with_reply(tokens / estimate))
 

@@ -17,7 +17,7 @@ from claude_code_proxy.dialects.errors import as_sent
 from claude_code_proxy.ollama import Derived
 from claude_code_proxy.tables import Limits
 from claude_code_proxy.web_search import searched
-from claude_code_proxy.windows import limits_of, too_long
+from claude_code_proxy.windows import LOUD, SILENT, limits_of, too_long
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.watch import Watch
 
@@ -182,10 +182,10 @@ async def _asked(
     if preparation:
         model = await preparation.model(provider, model, settings)
     limits = exchange.limits = known.limits(exchange.target, settings)
-    if not provider.serves_claude and (
-        refusal := too_long(exchange.head, limits.context, known.calibration.factor(str(exchange.target)))
-    ):
-        raise ApiError(refusal)
+    if not provider.serves_claude:
+        factor = known.calibration.factor(str(exchange.target))
+        if refusal := too_long(exchange.head, limits.context, factor, SILENT if preparation else LOUD):
+            raise ApiError(refusal)
     call = exchange.call(settings, model)
     outgoing = await _translated(dialect, call)
     if not isinstance(outgoing, Outgoing):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.dialects.models import rule_of
 from claude_code_proxy.tables import Limits
-from claude_code_proxy.wire.counting import at_most, count
+from claude_code_proxy.wire.counting import at_most, count_surely
 from claude_code_proxy.wire.failure import ApiError, Failed, failed
 
 if TYPE_CHECKING:
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from claude_code_proxy.wire.head import Head
 
 _UNKNOWN = Limits()
+
+LOUD: Final = 0.1
+"""How far over the window a request must be, where the upstream says itself when one does not fit: it is the judge."""
+
+SILENT: Final = 0.03
+"""The same where the upstream drops what does not fit without a word (Ollama)."""
 
 
 def limits_of(
@@ -36,19 +42,19 @@ def limits_of(
     return Limits(context, own.max_output or told.max_output or rule.max_output)
 
 
-def too_long(head: Head, context: int, factor: Factor) -> Failed | None:
+def too_long(head: Head, context: int, factor: Factor, margin: float = LOUD) -> Failed | None:
     """The refusal of a request that surely does not fit the window, in the words that make Claude Code compact.
 
     None if it may fit, if the window is not known (0), or if the request is not one that can be counted. Nothing is
     parsed unless its bytes are so many that it might not fit: no token is smaller than a byte.
     """
-    if not context or len(head.raw) <= context or at_most(head) * factor.least <= context:
+    if not context or len(head.raw) <= context or at_most(head) * (least := factor.least(margin)) <= context:
         return None
     try:
-        estimate = count(head)
+        estimate = count_surely(head)
     except ApiError:  # whoever reads it will say what is wrong with it
         return None
-    if estimate * factor.least <= context:
+    if estimate * least <= context:
         return None
     tokens = max(round(estimate * factor.mean), context + 1)
     return failed("invalid_request_error", f"prompt is too long: {tokens} tokens > {context} maximum", status=400)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CTX = 32_768
-SMALL = 16_384
 HI = [Msg([text("Hello")])]
 OVER = "prompt is too long: "
 
@@ -118,7 +117,7 @@ class Filling:
 
 async def test_the_client_compacts_before_ollama_forgets(claude: Claude, proxy: Start) -> None:
     script = Filling()
-    async with FakeOllama(script, m=Model(window=SMALL)) as ollama:
+    async with FakeOllama(script, m=Model(window=CTX)) as ollama:
         ours = await proxy(OLLAMA_API_BASE=ollama.url)
         run = await claude.run(f"{ours.url}/ollama:m", "--bare", "--tools", "Bash")
         assert run.answer == "All is done."
@@ -218,12 +217,13 @@ async def test_counting_learns_from_what_comes_back(
     world.chat.use(Chat("Hello", usage=usage))
     for done in range(3):
         assert await counted(ours.url, path, question) == estimate
-        assert (await send(ours.url, f"{path}/v1/messages", long(10_000, stream=stream))).status == 200
+        body = long(10_000, stream=stream, model="last" if done == 2 else "m")
+        assert (await send(ours.url, f"{path}/v1/messages", body)).status == 200
         assert len(world.chat.posts) == done + 1
-    await ours.log.until("POST /openai:house-model/v1/messages")
+    await ours.log.until("POST /openai:house-model/v1/messages last ")  # it learns when the client has its answer
     assert await counted(ours.url, path, question) == pytest.approx(estimate * 1.3, rel=0.01)
     assert await counted(ours.url, "/openai:another", question) == estimate
-    await refused(ours.url, f"{path}/v1/messages", long(17_000), 20_000)  # 22,000 by now
+    await refused(ours.url, f"{path}/v1/messages", long(19_000), 20_000)  # 24,700 by now
 
 
 async def test_anthropic_counts_for_itself(world: World) -> None:

@@ -45,10 +45,39 @@ def count(head: Head) -> int:
 
 
 def at_most(head: Head) -> float:
-    """What `count` cannot exceed, without parsing: for all the text in the body, and its images and documents."""
-    raw = head.raw
-    media = raw.count(b'"image"') * _IMAGE_MOST + raw.count(b'"document"') * _PDF_PAGE
-    return len(raw) / _BYTES_PER_TOKEN + media
+    """What `count_surely` cannot exceed, without parsing."""
+    return len(head.raw) / _BYTES_PER_TOKEN
+
+
+def count_surely(head: Head) -> int:
+    """The same of what every upstream gets and counts alike.
+
+    That is without images, documents and thinking, whose cost is each upstream's own matter, and without tools that
+    are loaded later. Raises `ApiError` (400) for a malformed request.
+    """
+    request = checked(body_of(head), counting=True)
+    size = _text_size(request.get("system"))
+    size += sum(_text_size(message["content"]) for message in request.get("messages", ()))
+    for tool in request.get("tools") or ():
+        size += 0 if fields(tool).get("defer_loading") else len(msgspec.json.encode(tool))
+    return math.ceil(size / _BYTES_PER_TOKEN)
+
+
+def _text_size(content: object) -> int:
+    """Bytes of the text, calls and results in content."""
+    if isinstance(content, str):
+        return len(content.encode())
+    if parts := items(content):
+        return sum(map(_text_size, parts))
+    match fields(content):
+        case {"type": "text", "text": text}:
+            return _text_size(text)
+        case {"type": "tool_use"} as call:
+            return len(msgspec.json.encode(call.get("input")))
+        case {"type": "tool_result"} as result:
+            return _text_size(result.get("content"))
+        case _:
+            return 0
 
 
 def _size(content: object) -> float:
