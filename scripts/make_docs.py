@@ -124,7 +124,7 @@ def settings(found: Sequence[Group]) -> str:
         NOTE,
         "# Settings\n",
         "From the environment, from `.env` beside `server.py`, or from `.env` in your config folder, in this order.\n"
-        "More providers, and what requests to one carry besides, go into `config.toml` in that folder:\n"
+        "More providers, what requests to one carry, and windows of models go into `config.toml` in that folder:\n"
         "see [the README](../README.md#settings).\n",
     ]
     for group in once(found):

@@ -14,6 +14,7 @@ from claude_code_proxy.catalogue import FAILED, KEPT, MARK, Catalogue, Model, de
 from claude_code_proxy.providers import Provider, ProviderError, load_providers
 from claude_code_proxy.routing import route
 from claude_code_proxy.settings import Settings, load_settings
+from claude_code_proxy.tables import Limits
 from claude_code_proxy.upstream import Pool
 from claude_code_proxy.wire.failure import ApiError, error
 from upstreams import Http, Raw, Recorded
@@ -510,6 +511,20 @@ async def test_a_list_is_kept_and_the_old_one_told_while_it_is_asked_for_again(a
         await asyncio.sleep(0)
     assert await world.names() == ["openai:newer", *ALL[1:]]
     assert len(world.pool.asked) == 8
+
+
+async def test_what_a_list_told_of_a_model_is_known_without_asking(asking: Callable[..., Asking]) -> None:
+    row = {"id": "qwen/qwen3", "context_length": 65_536, "max_completion_tokens": 4096}
+    world = asking({ADDRESSES["openrouter"]: {"data": [row]}})
+    provider = SETTINGS.providers["openrouter"]
+    assert world.catalogue.limits(provider, "qwen/qwen3") == Limits()
+    assert world.pool.asked == []
+    await world.names()
+    assert world.catalogue.limits(provider, "qwen/qwen3") == Limits(65_536, 4096)
+    assert world.catalogue.limits(provider, "qwen/other") == Limits()
+    world.clock.now += KEPT + 1
+    assert world.catalogue.limits(provider, "qwen/qwen3") == Limits(65_536, 4096)
+    assert len(world.pool.asked) == 4
 
 
 async def test_a_provider_that_hangs_is_not_waited_for_twice(asking: Callable[..., Asking]) -> None:

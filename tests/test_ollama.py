@@ -135,6 +135,35 @@ async def test_each_window_is_a_model_of_its_own() -> None:
     assert len(pool.asked) == 4
 
 
+WINDOWS: list[tuple[dict[str, Any], int, int | None]] = [
+    (show(), 128_000, 128_000),
+    (show(), 300_000, 262_144),
+    (show(parameters="num_ctx 8192"), 8192, 8192),
+    (show(remote_host="https://x.test"), 128_000, 262_144),
+    (show(model_info={}, parameters="num_ctx 8192"), 128_000, 8192),
+    (show(model_info={}), 128_000, 0),
+    ({"error": "model 'm' not found"}, 128_000, 0),
+    (show(), 0, None),
+]
+
+
+@pytest.mark.parametrize(("answer", "num_ctx", "window"), WINDOWS)
+async def test_the_window_of_what_is_asked(answer: dict[str, Any], num_ctx: int, window: int | None) -> None:
+    of = derived(Canned(show=answer if "error" not in answer else (404, answer), create={"status": "success"}))
+    chosen = settings(num_ctx)
+    provider = chosen.providers["ollama"]
+    assert of.window(provider, "m", chosen) == (None if window is None else 0)  # nobody has asked yet
+    await ask(of, num_ctx=num_ctx)
+    assert of.window(provider, "m", chosen) == window
+
+
+async def test_a_window_that_could_not_be_made_is_not_known() -> None:
+    of = derived(Canned(show=show(), create=(500, {"error": "no space left"})))
+    await ask(of)
+    chosen = settings()
+    assert of.window(chosen.providers["ollama"], "m", chosen) == 0
+
+
 async def test_zero_switches_it_off() -> None:
     pool = Canned()
     assert await ask(derived(pool), num_ctx=0) == "m"
