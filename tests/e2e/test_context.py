@@ -286,7 +286,7 @@ async def test_without_a_key_nobody_is_asked(world: World, proxy: Start) -> None
 
 
 async def test_the_counter_gets_its_own_key_and_nobody_elses(world: World) -> None:
-    await counted(world.url, "/anthropic:claude-sonnet-5-5", without_limit(HELLO))
+    await counted(world.url, "/anthropic:claude-sonnet-5-5", HELLO | {"stream": True, "top_k": 5})
     [rec] = world.native.requests
     assert rec.headers["x-api-key"] == world.env["ANTHROPIC_API_KEY"]
     assert "authorization" not in rec.headers

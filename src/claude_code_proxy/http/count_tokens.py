@@ -25,7 +25,7 @@ from claude_code_proxy.kinds import kind_of
 from claude_code_proxy.routing import route
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.failure import ApiError
-from claude_code_proxy.wire.head import decode_head
+from claude_code_proxy.wire.head import Head, decode_head
 from claude_code_proxy.wire.json_text import MOST, fields
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ AT_ONCE: Final = 4
 
 REST: Final = 60.0
 """Seconds for which an upstream is not asked for counts after it did not give one."""
+
+_NOT_COUNTED: Final = frozenset(
+    {"max_tokens", "metadata", "service_tier", "stop_sequences", "stream", "temperature", "top_k", "top_p"}
+)
+"""Fields of a message that say nothing of its prompt; Anthropic refuses a count that has them."""
 
 _ASKED_WRONG: Final = frozenset({400, 413, 422})
 """Refusals of the one request, which say nothing about the next."""
@@ -78,7 +83,7 @@ class CountTokens:
         record.target = str(target)
         estimate = count(head)  # which finds what is wrong with the request
         query = scope["query_string"].decode("latin-1")
-        exchange = Exchange(head, target, record.request_id, client_headers=headers, query=query)
+        exchange = Exchange(_countable(head), target, record.request_id, client_headers=headers, query=query)
 
         async def tell() -> None:
             tokens = await self._told(exchange) or self._known.calibration.factor(str(target)).of(estimate)
@@ -120,3 +125,12 @@ class CountTokens:
         key = await self._pool.credentials.headers(provider, "POST", url, outgoing.body, exchange.client_headers)
         headers = {**dict(outgoing.headers), **provider.headers, **key}
         return await self._pool.ask(url, outgoing.body, headers, within=LONGEST)
+
+
+def _countable(head: Head) -> Head:
+    """The request without what a counter does not take."""
+    extra = _NOT_COUNTED & head.fields.keys()
+    if not extra:
+        return head
+    fields = {name: value for name, value in head.fields.items() if name not in extra}
+    return Head(head.with_fields(**dict.fromkeys(extra)), head.model, stream=False, fields=fields)
