@@ -35,6 +35,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     effort: where the wish for more or less thinking goes: a field `reasoning_effort`, OpenRouter's
         `reasoning` object, or nowhere.
     session_key: the field that takes a stable, anonymous key of the session, which steers prompt caches.
+    web_search: the type of the tool with which its server searches the web, if it has one.
     min_tokens: the smallest output limit that is taken.
     """
 
@@ -48,6 +49,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     think: Literal["", "opened"] = ""
     effort: Literal["", "reasoning_effort", "reasoning"] = ""
     session_key: str = ""
+    web_search: str = ""
     min_tokens: int = 1
 
 
