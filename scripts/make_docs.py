@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from variables import Group, UndocumentedError, Variable, groups, once, provider_notes, provider_rows
 
+from claude_code_proxy.dialects.gemini.finish import STOP_REASONS as GEMINI_REASONS
 from claude_code_proxy.dialects.models import rules
 from claude_code_proxy.dialects.openai_chat.reply import STOP_REASONS as CHAT_REASONS
 from claude_code_proxy.dialects.openai_responses.reply import STOP_REASONS as RESPONSES_REASONS
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-DIALECTS = ("openai_chat", "openai_responses", "anthropic")
+COLUMNS = ("openai_chat", "openai_responses", "gemini", "anthropic")
+STOPS = {
+    "openai_chat": ("finish_reason", CHAT_REASONS),
+    "openai_responses": ("status or incomplete_details.reason", RESPONSES_REASONS),
+    "gemini": ("finishReason", GEMINI_REASONS),
+}
 NOTE = "<!-- made by scripts/make_docs.py: change the tables it reads, not this page -->\n"
 
 
@@ -33,26 +39,26 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
+def told(row: dict[str, Any], column: str, data: dict[str, Any]) -> str:
+    """What a row says of a dialect; a dash where it is about the format of another."""
+    of_all = {"openai_chat", "gemini"} <= row.keys()
+    return str(row.get(column) or (data[f"{column}_all"] if of_all else "–"))
+
+
 def translation() -> str:
     data: dict[str, Any] = tomllib.loads((DOCS / "translation.toml").read_text("utf-8"))
     parts = [NOTE, "# What becomes of each field and block\n"]
-    parts.append(
-        "`openai_chat` and `openai_responses` are translated; `anthropic` passes through, so everything not named stays"
-        " as it came.\n"
-    )
+    parts.append("`anthropic` passes through, so everything not named stays as it came; the others are translated.\n")
     for title, kind, key in (
         ("Requests", "request", "field"),
         ("Blocks", "block", "block"),
         ("Replies", "reply", "said"),
     ):
-        rows = [[row[key], *(row.get(name, data.get(f"{name}_all")) for name in DIALECTS)] for row in data[kind]]
-        parts += [f"\n## {title}\n", table((key, *DIALECTS), rows)]
-    for name, head, known in (
-        ("openai_chat", "finish_reason", CHAT_REASONS),
-        ("openai_responses", "status or incomplete_details.reason", RESPONSES_REASONS),
-    ):
-        reasons = [(f"`{finish}`", f"`{reason}`") for finish, reason in known.items()]
-        parts += [f"\n## Stop reasons of {name}\n", table((head, "stop_reason"), reasons)]
+        rows = [(row[key], *(told(row, name, data) for name in COLUMNS)) for row in data[kind]]
+        parts += [f"\n## {title}\n", table((key, *COLUMNS), rows)]
+    for name, (field, stops) in STOPS.items():
+        reasons = [(f"`{finish}`", f"`{reason}`") for finish, reason in stops.items()]
+        parts += [f"\n## Stop reasons: {name}\n", table((field, "stop_reason"), reasons)]
     parts.append(
         "\nAnything else is `end_turn`. With a tool call `end_turn` becomes `tool_use`, and without one the reverse.\n"
     )
@@ -169,12 +175,13 @@ def models() -> str:
             rule.context or "?",
             rule.max_output or "?",
             ", ".join(rule.efforts) or "–",
+            "–".join(map(str, rule.thinking_budget)) or "–",
             "yes" if rule.sampling else "no",
             "yes" if rule.stop else "no",
         )
         for rule in rules()
     ]
-    head = ("models", "context", "most output", "effort levels", "temperature", "stop sequences")
+    head = ("models", "context", "most output", "effort levels", "thinking tokens", "temperature", "stop sequences")
     return "\n".join(
         [NOTE, "# What is known of models\n", "The first row that matches a name counts.\n", table(head, rows)]
     )

@@ -87,3 +87,35 @@ def test_a_row_in_another_dialect_leaves_behind_what_belongs_to_its_own() -> Non
     rows = load_providers({}, {"deepseek": {"dialect": "openai_chat", "base_url": "http://h/v1"}})
     assert (rows["deepseek"].auth, rows["deepseek"].api_key_env) == ("bearer", "DEEPSEEK_API_KEY")
     assert load_providers({}, {"openai": {"headers": {"x": "y"}}})["openai"].quirks["files"] is True
+
+
+def test_a_row_may_say_what_it_is_in_another_dialect() -> None:
+    row = load_providers({})["gemini"]
+    assert (row.dialect, row.auth, row.root) == (
+        "gemini",
+        "x-goog-api-key",
+        "https://generativelanguage.googleapis.com/v1beta",
+    )
+    for chat in (
+        load_providers({"GEMINI_DIALECT": "openai_chat"})["gemini"],
+        load_providers({}, {"gemini": {"dialect": "openai_chat"}})["gemini"],
+    ):
+        assert (chat.dialect, chat.auth) == ("openai_chat", "bearer")
+        assert chat.root == "https://generativelanguage.googleapis.com/v1beta/openai"
+    moved = load_providers({"GEMINI_API_BASE": "http://h/v1beta/", "GEMINI_API_KEY": "k"})["gemini"]
+    assert (moved.root, moved.credentials()) == ("http://h/v1beta", {"x-goog-api-key": "k"})
+    with pytest.raises(ProviderError, match="quirk"):
+        load_providers({}, {"gemini": {"quirks": {"schema": "json", "quirk": 1}}})
+
+
+def test_vertex_speaks_geminis_own_format_where_it_is_told_to() -> None:
+    place = {"VERTEX_PROJECT": "p", "VERTEX_LOCATION": "global"}
+    base = "https://aiplatform.googleapis.com/v1/projects/p/locations/global"
+    for name, env in (
+        ("vertex", {"VERTEX_DIALECT": "gemini"}),
+        ("gemini", {"USE_VERTEX_AUTH": "true", "GEMINI_DIALECT": "gemini"}),
+    ):
+        row = load_providers({**place, **env})[name]
+        assert (row.dialect, row.auth, row.root) == ("gemini", "google", f"{base}/publishers/google")
+        assert row.full_name("gemini-3-pro") == "gemini-3-pro"
+    assert load_providers(place)["vertex"].full_name("gemini-3-pro") == "google/gemini-3-pro"

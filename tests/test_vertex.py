@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from claude_code_proxy.credentials import Credentials
 from claude_code_proxy.wire.failure import ApiError
 from clouds import ASK, PLACE, Claude, nothing_of_this_machine, row, serving
-from upstreams import Chat, FakeChat, FakeMessages, Http, Msg, Recorded, text
+from upstreams import Chat, FakeChat, FakeGemini, FakeMessages, Gemini, Http, Msg, Recorded, text
 from upstreams.server import Fake
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ class Tokens(Fake[Never]):
 @pytest.mark.parametrize(
     ("pinned", "env", "asked"),
     [
-        ("vertex:gemini-3-pro", {}, "google/gemini-3-pro"),
         ("vertex:meta/llama-4", {}, "meta/llama-4"),
-        ("gemini:gemini-3-pro", {"USE_VERTEX_AUTH": "True", "GEMINI_API_KEY": "never"}, "google/gemini-3-pro"),
+        ("gemini:meta/llama-4", {"USE_VERTEX_AUTH": "True", "GEMINI_API_KEY": "never"}, "meta/llama-4"),
+        ("vertex:gemini-3-pro", {"VERTEX_DIALECT": "openai_chat"}, "google/gemini-3-pro"),
     ],
 )
-async def test_gemini_on_vertex(
+async def test_the_compatible_endpoint_of_vertex(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, pinned: str, env: dict[str, str], asked: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -105,6 +105,31 @@ async def test_gemini_on_vertex(
         asked,
         "Bearer canary-token-1",
     )
+    assert "canary" not in caplog.text
+    assert "never" not in f"{sent.headers}"
+
+
+@pytest.mark.parametrize(
+    ("pinned", "env"),
+    [
+        ("vertex:gemini-3-pro", {}),
+        ("gemini:gemini-3-pro", {"USE_VERTEX_AUTH": "True", "GEMINI_API_KEY": "never"}),
+    ],
+)
+async def test_gemini_on_vertex(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, pinned: str, env: dict[str, str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    base = "/v1/projects/proj/locations/us-central1/publishers/google"
+    async with Tokens() as tokens, FakeGemini([Gemini("Hello.")], base=base, bearer=True) as vertex:
+        env = env | PLACE | {"GOOGLE_APPLICATION_CREDENTIALS": tokens.file(tmp_path)}
+        async with serving(pinned, env | {"VERTEX_API_BASE": f"{vertex.url}/v1"}, ASK) as got:
+            assert got.status == 200, got.body
+            blocks = json.loads(got.body)["content"]
+            assert [block["text"] for block in blocks if block["type"] == "text"] == ["Hello."]
+    [sent] = vertex.requests
+    assert sent.path == f"{base}/models/gemini-3-pro:generateContent"
+    assert sent.headers["authorization"] == "Bearer canary-token-1"
     assert "canary" not in caplog.text
     assert "never" not in f"{sent.headers}"
 

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy import policy
 from claude_code_proxy.dialects import DIALECTS
-from claude_code_proxy.dialects.base import Call, Local, told
+from claude_code_proxy.dialects.base import Call, Local, Outgoing, told
 from claude_code_proxy.dialects.errors import as_sent
 from claude_code_proxy.ollama import Derived
+from claude_code_proxy.web_search import searched
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 
-    from claude_code_proxy.dialects.base import Answer, Dialect, Outgoing
+    from claude_code_proxy.dialects.base import Answer, Dialect
+    from claude_code_proxy.dialects.search import Search
     from claude_code_proxy.routing import Target
     from claude_code_proxy.settings import Settings
     from claude_code_proxy.upstream import Pool
@@ -144,8 +146,9 @@ async def _asked(
         model = await preparation.model(provider, model, settings)
     call = exchange.call(settings, model)
     outgoing = await _translated(dialect, call)
-    if isinstance(outgoing, Local):
-        yield b"".join(_run(told(call, watch), outgoing.events))
+    if not isinstance(outgoing, Outgoing):
+        events = outgoing.events if isinstance(outgoing, Local) else await searched(outgoing, settings, pool)
+        yield b"".join(_run(told(call, watch), events))
         return
     key = await pool.credentials.headers(provider, "POST", outgoing.url, outgoing.body, exchange.client_headers)
     headers = {**dict(outgoing.headers), **provider.headers, **key}
@@ -173,7 +176,7 @@ async def _asked(
         await upstream.finish()
 
 
-async def _translated(dialect: Dialect, call: Call) -> Outgoing | Local:
+async def _translated(dialect: Dialect, call: Call) -> Outgoing | Local | Search:
     """The request for the upstream. Reading a PDF takes long, so that is done beside the event loop."""
     if _PDF in call.head.raw:
         return await asyncio.to_thread(dialect.request, call)

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from claude_code_proxy.dialects import DIALECTS
+from claude_code_proxy.dialects.gemini.quirks import quirks_of as gemini_quirks
 from claude_code_proxy.dialects.models import named
 from claude_code_proxy.dialects.native import quirks_of as native_quirks
 from claude_code_proxy.dialects.openai_chat.quirks import quirks_of as chat_quirks
@@ -40,6 +41,7 @@ _log = logging.getLogger(__name__)
 
 _QUIRKS: Final[dict[str, Callable[[Mapping[str, Any]], Struct]]] = {
     "anthropic": native_quirks,
+    "gemini": gemini_quirks,
     "openai_chat": chat_quirks,
     "openai_responses": responses_quirks,
 }
@@ -54,11 +56,15 @@ class ModelBody(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelDialect(Struct, frozen=True, forbid_unknown_fields=True):
-    """Another dialect, and its quirks, for models whose bare name matches one of the patterns in lower case."""
+    """Another dialect, and its quirks, for models whose bare name matches one of the patterns in lower case.
+
+    `anywhere`: also where the provider's address was changed.
+    """
 
     match: tuple[str, ...]
     dialect: str
     quirks: dict[str, Any] = {}
+    anywhere: bool = False
 
 
 class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -93,7 +99,9 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     body: dict[str, Any] = {}
     model_body: tuple[ModelBody, ...] = ()
     model_dialect: tuple[ModelDialect, ...] = ()
+    spoken: tuple[Provider, ...] = ()
     prepare: Literal["", "ollama"] = ""
+    respoken: dict[str, dict[str, Any]] = {}
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, {self.base_url!r})"  # never the key
@@ -122,10 +130,8 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def for_model(self, model: str) -> Provider:
         """This provider as the model is to be asked: in the dialect of the first row that matches it."""
-        row = next((row for row in self.model_dialect if named(model, row.match)), None)
-        if row is None or row.dialect == self.dialect:
-            return self
-        return msgspec.structs.replace(self, dialect=row.dialect, quirks=row.quirks, model_dialect=())
+        rows = zip(self.model_dialect, self.spoken, strict=True)
+        return next((spoken for row, spoken in rows if named(model, row.match)), self)
 
     @property
     def host(self) -> str:
@@ -201,43 +207,48 @@ def find_provider(providers: Mapping[str, Provider], name: str) -> Provider | No
     return providers.get(name) or next((row for row in providers.values() if name in row.aliases), None)
 
 
-def _elsewhere(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row for another address: a server there may know one dialect only."""
-    return {key: value for key, value in row.items() if key != "model_dialect"}
-
-
 def _respoken(row: Mapping[str, Any], dialect: str | None) -> dict[str, Any]:
     """A row in a dialect that was chosen: what belongs to another means nothing there, nor what depends on models."""
     if not dialect:
         return dict(row)
-    chosen = _elsewhere(row)
+    chosen = {key: value for key, value in row.items() if key != "model_dialect"}
     if dialect == row.get("dialect"):
         return chosen
-    known = [one.get("quirks", {}) for one in row.get("model_dialect", ()) if one.get("dialect") == dialect]
     kept = {key: value for key, value in chosen.items() if key not in _OF_THE_DIALECT}
     if row.get("auth") in _BY_LIBRARY:  # whatever is spoken there, who asks is proven the same way
         kept["auth"] = row["auth"]
-    return {**kept, "dialect": dialect, "quirks": known[0] if known else {}}
+    known = [one.get("quirks", {}) for one in row.get("model_dialect", ()) if one.get("dialect") == dialect]
+    quirks = known[0] if known else {}
+    return {**kept, "quirks": quirks, **row.get("respoken", {}).get(dialect, {}), "dialect": dialect}
+
+
+def _elsewhere(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row for another address: a server there may know one dialect only."""
+    return {**row, "model_dialect": [one for one in row.get("model_dialect", ()) if one.get("anywhere")]}
 
 
 def _provider(name: str, row: Mapping[str, Any], environ: Mapping[str, str]) -> Provider:
+    """The provider of a row, and the same in each of the dialects that it speaks for some of its models."""
     moved = environ.get(str(row.get("base_url_env", "")), "").strip()
     if moved and moved.rstrip("/") != row.get("base_url"):
         row = _elsewhere(row)
     row = _respoken(row, environ.get(f"{name.upper().replace('-', '_')}_DIALECT", "").strip())
+    provider = _built(name, row, moved, environ)
+    spoken = (_built(name, _respoken(row, one.dialect), moved, environ) for one in provider.model_dialect)
+    return msgspec.structs.replace(provider, spoken=tuple(spoken))
+
+
+def _built(name: str, row: Mapping[str, Any], moved: str, environ: Mapping[str, str]) -> Provider:
     try:
         provider = msgspec.convert({**_filled(row, environ), "name": name}, Provider)
-        spoken = [(provider.dialect, provider.quirks), *((one.dialect, one.quirks) for one in provider.model_dialect)]
-        for dialect, quirks in spoken:
-            if check := _QUIRKS.get(dialect):
-                check(quirks)
+        if check := _QUIRKS.get(provider.dialect):
+            check(provider.quirks)
     except msgspec.ValidationError as cause:
         message = f"provider {name!r}: {cause}"
         raise ProviderError(message) from None
-    for dialect, _ in spoken:
-        if dialect not in DIALECTS:
-            message = f"provider {name!r}: dialect must be one of {', '.join(DIALECTS)}, not {dialect!r}"
-            raise ProviderError(message)
+    if provider.dialect not in DIALECTS:
+        message = f"provider {name!r}: dialect must be one of {', '.join(DIALECTS)}, not {provider.dialect!r}"
+        raise ProviderError(message)
     wants: list[str] = []
     base_url = moved or _placed(provider.base_url, environ, wants, _PART)
     path_prefix = _placed(provider.path_prefix, environ, wants, _PART)

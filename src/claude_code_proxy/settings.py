@@ -12,11 +12,13 @@ import os
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from msgspec import Struct
 from platformdirs import user_config_path
 
+from claude_code_proxy.engines import faults
 from claude_code_proxy.providers import Provider, ProviderError, find_provider, load_providers
 from claude_code_proxy.tables import Tables, TablesError, read_tables
 
@@ -44,6 +46,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_output_tokens: int = 0
     proxy_api_key: str = ""
     ollama_num_ctx: int = 128_000
+    web_search: str = ""
+    web_search_api_key: str = ""
+    web_search_base_url: str = ""
     max_body: int = 32 << 20
     connect_timeout: float = 10.0
     idle_timeout: float = 600.0
@@ -92,6 +97,7 @@ def load_settings(
         tables = read_tables(config.get("routing", {}), lambda name: colons or bool(find_provider(rows, name)))
     except TablesError as cause:
         problems.append(str(cause))
+    problems += faults(*(values.get(name, "") for name in ("web_search", "web_search_api_key", "web_search_base_url")))
     if problems:
         raise SettingsError("\n".join(problems))
     return Settings(providers=rows, tables=tables, **{**values, "preferred_provider": preferred.name})
@@ -118,6 +124,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.username:
+        raise ValueError("an http:// or https:// address without a query or a password")
+    return text
+
+
 VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "PREFERRED_PROVIDER": str.lower,
     "BIG_MODEL": str,
@@ -125,6 +138,9 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "MAX_OUTPUT_TOKENS": _whole,
     "PROXY_API_KEY": str,
     "OLLAMA_NUM_CTX": _whole,
+    "WEB_SEARCH": str.lower,
+    "WEB_SEARCH_API_KEY": str,
+    "WEB_SEARCH_BASE_URL": _address,
     "CONNECT_TIMEOUT": _seconds,
     "IDLE_TIMEOUT": _seconds,
     "PING_INTERVAL": _seconds,

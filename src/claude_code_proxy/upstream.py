@@ -162,7 +162,13 @@ class Pool:
             response.close()
 
     async def get(self, url: str, headers: Mapping[str, str], *, within: float) -> tuple[int, bytes]:
-        """Ask for something small: the status and the whole body of the answer.
+        """Ask for something small: the status and the whole body of the answer. Raises `ApiError`, see `ask`."""
+        return await self.ask(url, None, headers, within=within)
+
+    async def ask(
+        self, url: str, content: bytes | None, headers: Mapping[str, str], *, within: float
+    ) -> tuple[int, bytes]:
+        """The same, with POST where there is `content`.
 
         Raises `ApiError` when the upstream cannot be reached, takes longer than `within` seconds for all of it,
         or sends more than is sensible.
@@ -172,7 +178,14 @@ class Pool:
         try:
             async with (
                 asyncio.timeout(within),
-                session.get(url, headers=headers, allow_redirects=False, timeout=self._timeout) as response,
+                session.request(
+                    "GET" if content is None else "POST",
+                    URL(url, encoded=True),
+                    data=content,
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=self._timeout,
+                ) as response,
             ):
                 async for chunk in response.content.iter_any():
                     body += chunk

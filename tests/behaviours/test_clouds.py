@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from claude_code_proxy.providers import load_providers
-from upstreams import Chat, FakeChat, Http
+from upstreams import FakeGemini, Gemini, Http
 from upstreams.server import Fake
 
 from .stage import KEYS, hello, post
@@ -26,14 +26,14 @@ ROOT = Path(__file__).parents[2]
 TOKEN = "canary-of-google"
 
 
-class Tokens(Fake[Chat]):
+class Tokens(Fake[Gemini]):
     """Google's token endpoint."""
 
     def front(self, rec: Recorded) -> Http:
         assert b"assertion=" in rec.raw
         return Http(200, {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})
 
-    def render(self, reply: Chat, rec: Recorded) -> Http:
+    def render(self, reply: Gemini, rec: Recorded) -> Http:
         raise NotImplementedError
 
     def account(self) -> str:
@@ -52,8 +52,8 @@ async def test_39_vertex_is_kept_or_openly_dropped(stage: Stage, tmp_path: Path)
         pages = [ROOT / "README.md", ROOT / ".env.example", *(ROOT / "docs").rglob("*.md")]
         assert [page.name for page in pages if "VERTEX" in page.read_text("utf-8")] == []
         return
-    base = "/v1/projects/proj/locations/us-central1/endpoints/openapi"
-    async with Tokens() as tokens, FakeChat([Chat("Hello")], base=base, extras=True) as vertex:
+    base = "/v1/projects/proj/locations/us-central1/publishers/google"
+    async with Tokens() as tokens, FakeGemini([Gemini("Hello")], base=base, bearer=True) as vertex:
         file = tmp_path / "account.json"
         file.write_text(tokens.account())
         place = {"VERTEX_PROJECT": "proj", "VERTEX_LOCATION": "us-central1", "VERTEX_API_BASE": f"{vertex.url}/v1"}
@@ -69,7 +69,7 @@ async def test_39_vertex_is_kept_or_openly_dropped(stage: Stage, tmp_path: Path)
         assert len(tokens.requests) == 1
         assert len(vertex.requests) == 6
         for rec in vertex.requests:
-            assert (rec.path, rec.headers["authorization"]) == (f"{base}/chat/completions", f"Bearer {TOKEN}")
-            assert rec.json["model"].removeprefix("google/") == "gemini-2.5-pro"
+            assert rec.path.startswith(f"{base}/models/gemini-2.5-pro:")
+            assert rec.headers["authorization"] == f"Bearer {TOKEN}"
             assert not any(key in f"{rec.headers} {rec.raw!r}" for key in KEYS.values())
     assert stage.asked() == {}

@@ -8,9 +8,11 @@ from e2e.tool_loop import Answered, answered, text_of
 from upstreams import (
     Chat,
     FakeChat,
+    FakeGemini,
     FakeMessages,
     FakeOllama,
     FakeResponses,
+    Gemini,
     Http,
     Model,
     Msg,
@@ -22,6 +24,7 @@ from upstreams import (
 from upstreams import Page as FoundPage
 from upstreams import text as text_block
 from upstreams.chat import USAGE as CHAT_USAGE
+from upstreams.gemini import USAGE as GEMINI_USAGE
 from upstreams.messages import USAGE
 from upstreams.ollama import messages_error
 from upstreams.responses import USAGE as RESPONSES_USAGE
@@ -45,7 +48,7 @@ class OpenAIChat(Dialect[Chat]):
     name = "openai_chat"
     wish = "openrouter:qwen/some-model"
     second = "openrouter:qwen/another-model"
-    notes: ClassVar = {"web search": "OpenRouter's search is not used: the client is told that there is none."}
+    notes: ClassVar = {"web search": "By a search engine of the user's, if one is set up; else Claude Code is told so."}
 
     def __init__(self) -> None:
         self.chat = FakeChat(base="/api/v1", extras=True)
@@ -125,6 +128,66 @@ class OpenAIResponses(Dialect[Resp]):
 
     def is_search(self, body: Body) -> bool:
         return [tool["type"] for tool in body.get("tools", ())] == ["web_search"]
+
+
+class GoogleGemini(Dialect[Gemini]):
+    """Gemini's own API."""
+
+    name = "gemini"
+    wish = "gemini:gemini-3-pro-preview"
+    second = "gemini:gemini-3-flash-preview"
+    turns = "contents"
+    searches = True
+
+    def __init__(self) -> None:
+        self.gemini = FakeGemini()
+        super().__init__(self.gemini)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"GEMINI_API_KEY": "canary-gemini-key", "GEMINI_API_BASE": self.gemini.api}
+
+    def body(self, rec: Recorded) -> Body:
+        return {"model": rec.path.rpartition("/")[2].partition(":")[0], **rec.json}
+
+    def reply(self, said: Said) -> Gemini:
+        usage = dict(GEMINI_USAGE) | {"promptTokenCount": said.used, "totalTokenCount": said.used + 34}
+        return Gemini(said.text, said.calls, said.thought, usage, grounding=_grounding(said) if said.found else {})
+
+    def failing(self, status: int, message: str) -> Http:
+        words = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND"}
+        return Http(
+            status if status != 529 else 503,
+            {"error": {"code": status, "message": message, "status": words.get(status, "UNAVAILABLE")}},
+        )
+
+    @property
+    def too_long(self) -> Http:
+        return self.failing(400, f"The input token count ({P}) exceeds the maximum number of tokens allowed ({L}).")
+
+    def answered(self, body: Body) -> list[Answered]:
+        out: list[Answered] = []
+        calls: dict[str, Body] = {}
+        for part in (part for content in body["contents"] for part in content["parts"]):
+            if call := part.get("functionCall"):
+                calls[call["id"]] = call
+            elif answer := part.get("functionResponse"):
+                called = calls[answer["id"]]
+                told = answer["response"].get("output") or answer["response"]["error"]
+                out.append(Answered(called["id"], called["name"], called["args"], told))
+        return out
+
+    def tools(self, body: Body) -> list[str]:
+        return [one["name"] for tool in body.get("tools", ()) for one in tool.get("functionDeclarations", ())]
+
+    def is_search(self, body: Body) -> bool:
+        return body.get("tools") == [{"googleSearch": {}}]
+
+
+def _grounding(said: Said) -> Body:
+    chunks = [{"web": {"uri": page.url, "title": page.title}} for page in said.found]
+    support = {"segment": {"endIndex": len(said.text), "text": said.text}, "groundingChunkIndices": [0]}
+    return {"webSearchQueries": ["plover"], "groundingChunks": chunks, "groundingSupports": [support]}
 
 
 class Native(Dialect[Msg]):
@@ -240,5 +303,5 @@ class Ollama(Native):
         return [rec for rec in self.fake.posts if rec.path == "/v1/messages"]
 
 
-ALL: tuple[Dialect[Any], ...] = (OpenAIChat(), OpenAIResponses(), Anthropic(), Ollama())
+ALL: tuple[Dialect[Any], ...] = (OpenAIChat(), OpenAIResponses(), GoogleGemini(), Anthropic(), Ollama())
 """In the order of the table's columns."""

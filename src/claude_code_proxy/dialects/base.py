@@ -9,6 +9,7 @@ import msgspec
 import orjson
 from msgspec import Struct, field
 
+from claude_code_proxy.dialects.search import Search
 from claude_code_proxy.wire.collect import Collector
 from claude_code_proxy.wire.encoder import Encoder
 from claude_code_proxy.wire.events import Event
@@ -89,14 +90,15 @@ Reply: TypeAlias = Machine[bytes, bytes]
 class Dialect(Struct, frozen=True):
     """A wire format.
 
-    - `request(call)` turns the client's request into the upstream's, or answers it; raises `ApiError` for a bad one.
+    - `request(call)` turns the client's request into the upstream's, or answers it, or says what search it is to be
+      answered with; raises `ApiError` for a bad one.
     - `reply(call, outgoing, answer, watch)` gives the machine that turns the upstream's bytes into the client's.
     - `failure(call, answer, body)` says in Anthropic's words what an HTTP error of the upstream means.
     - `reply_headers` are headers of the upstream's answer that are handed to the client.
     """
 
     name: str
-    request: Callable[[Call], Outgoing | Local]
+    request: Callable[[Call], Outgoing | Local | Search]
     reply: Callable[[Call, Outgoing, Answer, Watch], Reply]
     failure: Callable[[Call, Answer, bytes], Failed]
     reply_headers: frozenset[str] = frozenset()

@@ -52,9 +52,14 @@ def blocks_in(turns: Sequence[Message]) -> Iterator[Content]:
 
 def result_text(block: Content) -> str:
     """The text of a tool result. Its images and documents follow in a user message, and are announced here."""
-    texts = [as_text(inner) for inner in blocks_of(block.get("content"))]
-    text = "\n".join(text for text in texts if text) or NO_OUTPUT
+    text = words_of(block)
     return f"Error: {text}" if block.get("is_error") else text
+
+
+def words_of(block: Content) -> str:
+    """The same without a word on whether the tool failed, for where that is told in another way."""
+    texts = [as_text(inner) for inner in blocks_of(block.get("content"))]
+    return "\n".join(text for text in texts if text) or NO_OUTPUT
 
 
 def text_in(block: Content) -> str:

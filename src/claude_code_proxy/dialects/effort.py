@@ -36,3 +36,9 @@ def clipped(level: str, taken: Sequence[str]) -> str:
     """The strongest level taken that is not above the wanted one, or the weakest taken."""
     rank = LEVELS.index(level)
     return max((one for one in taken if LEVELS.index(one) <= rank), key=LEVELS.index, default=taken[0])
+
+
+def raised(level: str, taken: Sequence[str]) -> str:
+    """The weakest level taken that is not below the wanted one, or the strongest taken."""
+    rank = LEVELS.index(level)
+    return min((one for one in taken if LEVELS.index(one) >= rank), key=LEVELS.index, default=taken[-1])

@@ -30,9 +30,24 @@ _BILLING: Final = re.compile(
 )
 _OVERLOADED: Final = re.compile(r"overloaded|no healthy upstream|loading model|capacity|server is busy", re.IGNORECASE)
 
+_PAYLOAD: Final = re.compile(r"request payload size exceeds|payload too large|request entity too large", re.IGNORECASE)
 _MODERATED: Final = re.compile(r"flagged|moderation|content.?(policy|filter)", re.IGNORECASE)
 _DAILY: Final = re.compile(rb"per[-_ ]?day|for the day|daily", re.IGNORECASE)
 _FINAL: Final = ((b"x-should-retry", b"false"),)
+
+_REASONS: Final[dict[str, int]] = {
+    "API_KEY_INVALID": 401,
+    "ACCESS_TOKEN_EXPIRED": 401,
+    "CREDENTIALS_MISSING": 401,
+    "API_KEY_SERVICE_BLOCKED": 403,
+    "CONSUMER_INVALID": 403,
+    "SERVICE_DISABLED": 403,
+    "BILLING_DISABLED": 402,
+}
+"""The status that a reason in Google's ErrorInfo stands for: an invalid key is a 400 there (google.rpc, 2026)."""
+
+_PRECONDITION: Final = "FAILED_PRECONDITION"
+"""Google's word, with a 400, for an account or a country that may not: nothing in the request would change it."""
 
 _STATUS_OF: Final[dict[str, int]] = {
     "invalid_request_error": 400,
@@ -83,6 +98,12 @@ _STATUS_OF: Final[dict[str, int]] = {
     "server_is_overloaded": 529,
     "slow_down": 529,
     "capacity_exceeded": 529,
+    "invalid_argument": 400,
+    "unauthenticated": 401,
+    "resource_exhausted": 429,
+    "internal": 500,
+    "unavailable": 529,
+    "deadline_exceeded": 504,
 }
 """The HTTP status that a code or type stands for, in an error that comes without one (wire.md §5.4, §10.1)."""
 
@@ -96,7 +117,7 @@ def failure(call: Call, answer: Answer, body: bytes) -> Failed:
     if answer.status == 429 and _DAILY.search(body):
         headers = (*headers, *_FINAL)
     words = message or f"The upstream answered HTTP {answer.status}."
-    return classified(answer.status, code, words, headers, asked=asked)
+    return classified(_google(answer.status, content), code, words, headers, asked=asked, limited=_limited(content))
 
 
 def is_size(status: int, message: str) -> bool:
@@ -108,9 +129,26 @@ def failure_inside(holder: dict[str, Any]) -> Failed:
     """What an error means that stands in a chunk or body which came with HTTP 200."""
     code, message = told_in(holder)
     error = fields(holder.get("error"))
-    named = [error.get("code"), error.get("type"), fields(error.get("metadata")).get("error_type")]
+    named = [error.get("code"), error.get("type"), fields(error.get("metadata")).get("error_type"), error.get("status")]
     status = next((found for name in named if (found := _status(name))), 0)
-    return classified(status, code, message or "The upstream reported an error.")
+    seconds = retry_after({}, holder)
+    headers = () if seconds is None else ((b"retry-after", b"%d" % seconds),)
+    words = message or "The upstream reported an error."
+    return classified(_google(status, holder), code, words, headers, limited=_limited(holder))
+
+
+def _google(status: int, content: Any) -> int:
+    """The status of an error of Google's, whose details say more than the status that it comes with."""
+    error = fields(fields(content).get("error"))
+    reasons = (fields(one).get("reason") for one in items(error.get("details")))
+    told = next((_REASONS[reason] for reason in reasons if isinstance(reason, str) and reason in _REASONS), 0)
+    return told or (403 if status == 400 and error.get("status") == _PRECONDITION else status)
+
+
+def _limited(content: Any) -> bool:
+    """Whether an error names a limit that is full for a while: Google's words for that are those for no credit."""
+    details = items(fields(fields(content).get("error")).get("details"))
+    return any("retryDelay" in fields(one) or "violations" in fields(one) for one in details)
 
 
 def _status(name: object) -> int:
@@ -147,15 +185,18 @@ def classified(
     headers: tuple[tuple[bytes, bytes], ...] = (),
     *,
     asked: int = 0,
+    limited: bool = False,
 ) -> Failed:
     """A failure from a status (0: none is known), the provider's own code or type for it, and its message.
 
-    `asked` is the output limit that was asked for.
+    `asked` is the output limit that was asked for. `limited`: a 429 is about a limit, whatever its words say.
     """
     said = f"{code} {message}"
     if status in _SIZE_STATUS and (size := retold(message, code, asked)):
         return Failed("invalid_request_error", size, 400)
-    if status in {402, 429} and _BILLING.search(said):
+    if status == 400 and _PAYLOAD.search(said):
+        return Failed("request_too_large", message, 413)
+    if status in {402, 429} and not limited and _BILLING.search(said):
         return Failed("billing_error", message, 402, _FINAL)
     if status == 403 and _MODERATED.search(said):  # of the prompt, not of the user
         return Failed("invalid_request_error", message, 400)

@@ -22,6 +22,11 @@ class ModelRule(Struct, frozen=True, forbid_unknown_fields=True):
     sampling: bool = True
     stop: bool = True
     forced_tools: bool = True
+    thinking_budget: tuple[int, ...] = ()
+    signed_calls: bool = False
+    media_in_results: bool = False
+    form_with_tools: bool = True
+    json_schema: bool = True
 
     def capped(self, asked: int) -> int:
         """An output limit that the model takes."""

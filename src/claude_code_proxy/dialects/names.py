@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FOREIGN: Final = re.compile(r"[^A-Za-z0-9_-]")
+_NO_WORD: Final = re.compile(r"[0-9-]")
 _HEAD: Final = 55
 
 _CLIENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{9,64}")
@@ -37,11 +38,17 @@ _UPSTREAM_ID: Final[dict[str, re.Pattern[str]]] = {
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-def upstream_name(name: str) -> str:
-    """The name a tool is offered under: its own, or a short one with a hash of it."""
-    if _NAME.fullmatch(name):
+def upstream_name(name: str, *, word: bool = False) -> str:
+    """The name a tool is offered under: its own, or a short one with a hash of it.
+
+    `word`: the upstream wants names that begin with a letter or `_`.
+    """
+    if _NAME.fullmatch(name) and not (word and _NO_WORD.match(name)):
         return name
-    return f"{_FOREIGN.sub('_', name)[:_HEAD]}_{sha256(name.encode()).hexdigest()[:8]}"
+    short = _FOREIGN.sub("_", name)[:_HEAD]
+    if word and _NO_WORD.match(short):
+        short = f"_{short}"[:_HEAD]
+    return f"{short}_{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def client_name(name: str, tools: Mapping[str, Tool]) -> str:

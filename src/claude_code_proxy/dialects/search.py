@@ -1,22 +1,40 @@
 """A web search that the client asks Anthropic's servers for, where there is no such server.
 
-Claude Code's WebSearch is a request with this one tool. A model that is asked without it makes its hits up,
-so it is told the truth: the search is not available here.
+Claude Code's WebSearch is a request with this one tool. A model that is asked without it makes its hits up. So the
+search is made by the provider, or by an engine of the user's, or told to be unavailable.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from claude_code_proxy.dialects.conversation import blocks_of
 from claude_code_proxy.wire.events import Block, Stop, Text
+from claude_code_proxy.wire.json_text import items
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from claude_code_proxy.wire.events import Event
     from claude_code_proxy.wire.messages import Request
 
 _PREFIX: Final = "web_search"
-_SORRY: Final = "Web search is not available through this provider."
+_ASKED: Final = "perform a web search for the query:"
+"""What Claude Code's WebSearch puts before the query (2.1.330)."""
+
+_LONGEST: Final = 400
+"""Characters of a query: what the engines take."""
+
+
+class Search(Struct, frozen=True):
+    """A web search to make in place of an upstream's answer. `seed` is unique to the reply."""
+
+    query: str
+    seed: str
+    allowed: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
 
 
 def is_search(request: Request) -> bool:
@@ -25,15 +43,56 @@ def is_search(request: Request) -> bool:
     return bool(tools) and all(str(tool.get("type", "")).startswith(_PREFIX) for tool in tools)
 
 
-def unavailable(request: Request, seed: str) -> tuple[Event, ...]:
-    """The answer: a search that failed, in the shape the client shows, and a sentence for the model."""
-    ident = f"srvtoolu_{seed}"
+def search_of(request: Request, seed: str) -> Search:
+    """The search that a request for nothing else wants."""
     texts = [block.get("text") for block in blocks_of(request["messages"][-1]["content"])]
-    query = " ".join(text for text in texts if isinstance(text, str))[:500]
+    query = " ".join(" ".join(text for text in texts if isinstance(text, str)).split())
+    if query.lower().startswith(_ASKED):
+        query = query[len(_ASKED) :].strip()
+    tool: Any = next(iter(request.get("tools") or ()), {})
+    allowed, blocked = (
+        tuple(domain for domain in items(tool.get(name)) if isinstance(domain, str) and domain)
+        for name in ("allowed_domains", "blocked_domains")
+    )
+    return Search(query[:_LONGEST], seed, allowed, blocked)
+
+
+def unavailable(search: Search, why: str) -> tuple[Event, ...]:
+    """The answer: a search that failed, in the shape the client shows, and a sentence for the model."""
+    ident = f"srvtoolu_{search.seed}"
     error = {"type": "web_search_tool_result_error", "error_code": "unavailable"}
     return (
-        Block({"type": "server_tool_use", "id": ident, "name": "web_search", "input": {"query": query}}),
+        Block({"type": "server_tool_use", "id": ident, "name": "web_search", "input": {"query": search.query}}),
         Block({"type": "web_search_tool_result", "tool_use_id": ident, "content": error}),
-        Text(_SORRY),
+        Text(f"Web search is not available through this provider. {why}"),
         Stop("end_turn"),
+    )
+
+
+class Hit(Struct, frozen=True):
+    """A page that a search found: what it says of the query, and its date as the engine writes it."""
+
+    url: str
+    title: str = ""
+    text: str = ""
+    age: str = ""
+
+
+def found(query: str, hits: Sequence[Hit], seed: str) -> tuple[Event, ...]:
+    """A search that an upstream made and what it found, in the shape of Anthropic's own."""
+    ident = f"srvtoolu_{seed}"
+    pages = {hit.url: hit for hit in hits}  # each once
+    content = [
+        {
+            "type": "web_search_result",
+            "url": hit.url,
+            "title": hit.title,
+            "encrypted_content": "",
+            "page_age": hit.age or None,
+        }
+        for hit in pages.values()
+    ]
+    return (
+        Block({"type": "server_tool_use", "id": ident, "name": "web_search", "input": {"query": query}}),
+        Block({"type": "web_search_tool_result", "tool_use_id": ident, "content": content}),
     )

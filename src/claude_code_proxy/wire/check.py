@@ -82,7 +82,7 @@ def checked(body: object, *, counting: bool = False) -> Request:
             _expect(fields(request.get(name)).get(one), (str, type(None)), name, one)
     if not 0 <= request.get("max_tokens", 0) <= MOST:
         raise _error("must be between 0 and 2^53", "max_tokens")
-    if request.get("thread") is not None:
+    if request.get("thread") is not None and not counting:
         raise no_thread()
     if not request["messages"]:
         raise _error("at least one message is required", "messages")

@@ -24,18 +24,19 @@ if TYPE_CHECKING:
     from claude_code_proxy.dialects.base import Call
     from claude_code_proxy.dialects.models import ModelRule
     from claude_code_proxy.dialects.openai_chat.quirks import Quirks
+    from claude_code_proxy.dialects.search import Search
     from claude_code_proxy.wire.messages import Request, Tool
 
 _CHOICES: Final[dict[str, str]] = {"auto": "auto", "any": "required", "none": "none"}
 
 
-def request(call: Call) -> Outgoing | Local:
+def request(call: Call) -> Outgoing | Local | Search:
     """The request to `{base_url}/chat/completions`. Raises `ApiError` (400) for a malformed one."""
     asked = checked(body_of(call.head))
     if asked["max_tokens"] == 0:  # a client that warms a cache wants no answer
         return Local((Stop("end_turn"),))
     if search.is_search(asked):
-        return Local(search.unavailable(asked, call.seed))
+        return search.search_of(asked, call.seed)
     tools = {upstream_name(tool["name"]): tool for tool in offered(asked)}
     body = chat_request(asked, tools, call, quirks_of(call.quirks))
     return Outgoing(f"{call.base_url}/chat/completions", json_body(body), tools=tools)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from claude_code_proxy.dialects.base import Call
     from claude_code_proxy.dialects.models import ModelRule
     from claude_code_proxy.dialects.openai_responses.quirks import Quirks
+    from claude_code_proxy.dialects.search import Search
     from claude_code_proxy.wire.messages import Request, Tool
 
 _CHOICES: Final[dict[str, str]] = {"auto": "auto", "any": "required", "none": "none"}
@@ -36,14 +37,14 @@ _THINKING: Final = frozenset({"enabled", "adaptive"})
 _VERBOSITIES: Final = ("low", "medium", "high")
 
 
-def request(call: Call) -> Outgoing | Local:
+def request(call: Call) -> Outgoing | Local | Search:
     """The request to `{base_url}/responses`. Raises `ApiError` (400) for a malformed one."""
     asked = checked(body_of(call.head))
     if asked["max_tokens"] == 0:  # a client that warms a cache wants no answer
         return Local((Stop("end_turn"),))
     quirks = quirks_of(call.quirks)
     if search.is_search(asked) and not quirks.web_search:
-        return Local(search.unavailable(asked, call.seed))
+        return search.search_of(asked, call.seed)
     tools = {upstream_name(tool["name"]): tool for tool in offered(asked)}
     body = responses_request(asked, tools, call, quirks)
     return Outgoing(f"{call.base_url}/responses", json_body(body), tools=tools)
