@@ -93,9 +93,13 @@ class Cells:
                 task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is told by its own test
         return await self.tasks[name, dialect]
 
+    def stage(self, dialect: str) -> Stage:
+        """A stage on the dialect, whose upstream has forgotten what was asked before."""
+        self.dialects[dialect].fake.use()
+        return Stage(self.dialects[dialect], self.server, self.client(), self.page, self.trusted)
+
     async def _play(self, name: str, dialect: Dialect[Any]) -> str:
-        dialect.fake.use()
-        note = await SCENARIOS[name](Stage(dialect, self.server, self.client(), self.page, self.trusted))
+        note = await SCENARIOS[name](self.stage(dialect.name))
         assert dialect.fake.refusals == []
         return note or DONE
 

@@ -41,7 +41,8 @@ Body: TypeAlias = dict[str, Any]
 class Dialect(ABC, Generic[Own]):
     """An upstream of one dialect.
 
-    `wish` is how the client names its model, `second` another. `turns` is the field of the body that holds the conversation.
+    `wish` is how the client names its model, `second` another. `turns` is the field of the body that holds the conversation. `searches`: it searches the web
+    itself. `native`: it speaks the client's own format.
     `notes` say for scenarios what is other than a user may hope, and why.
     """
 
@@ -50,6 +51,7 @@ class Dialect(ABC, Generic[Own]):
     second: ClassVar[str]
     turns: ClassVar[str] = "messages"
     searches: ClassVar[bool] = False
+    native: ClassVar[bool] = False
     notes: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, fake: Fake[Own]) -> None:
@@ -133,9 +135,9 @@ class Dialect(ABC, Generic[Own]):
         """The media types of the files in the conversation."""
         return list(media(body[self.turns]))
 
-    def before(self, body: Body) -> Body:
-        """All that a prompt cache has before the conversation."""
-        return {name: value for name, value in body.items() if name != self.turns}
+    def cached(self, body: Body) -> Body:
+        """What of a request a prompt cache depends on."""
+        return body
 
 
 def strings(value: Any) -> Iterator[str]:

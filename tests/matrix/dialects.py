@@ -193,6 +193,8 @@ def _grounding(said: Said) -> Body:
 class Native(Dialect[Msg]):
     """Anthropic's own format."""
 
+    native = True
+
     def reply(self, said: Said) -> Msg:
         blocks = [thinking(said.thought)] if said.thought else []
         blocks += _search(said.found) if said.found else []
@@ -224,11 +226,6 @@ class Native(Dialect[Msg]):
     def is_search(self, body: Body) -> bool:
         return [str(tool.get("type")).partition("_2")[0] for tool in body.get("tools", ())] == ["web_search"]
 
-    def before(self, body: Body) -> Body:
-        # Deferred tools are in no prompt before something refers to them.
-        tools = [tool for tool in body.get("tools", ()) if not tool.get("defer_loading")]
-        return {"system": body.get("system"), "tools": tools}
-
 
 def _search(pages: Sequence[Page]) -> list[Body]:
     ident = "srvtoolu_01"
@@ -257,6 +254,11 @@ class Anthropic(Native):
     def env(self) -> dict[str, str]:
         return {"ANTHROPIC_API_BASE": self.fake.url, "ANTHROPIC_API_KEY": "canary-anthropic-key"}
 
+    def cached(self, body: Body) -> Body:
+        # A deferred tool is in no prompt before something refers to it, and then in the conversation.
+        tools = [tool for tool in body["tools"] if not tool.get("defer_loading")]
+        return {**body, "tools": tools}
+
     def failing(self, status: int, message: str) -> Http:
         kinds = {404: "not_found_error", 529: "overloaded_error"}
         return failure(status, kinds.get(status, "invalid_request_error"), message)
@@ -274,7 +276,7 @@ class Ollama(Native):
     second = "ollama:another-model:8b"
     notes: ClassVar = {
         "web search": "Ollama searches by itself, where it is signed in to ollama.com.",
-        "tool search": "Ollama shows the model all tools from the start, also those that could have waited.",
+        "late tools": "Claude Code puts a tool that is found late amid the others, so Ollama reads the prompt anew.",
         "PDF": "Ollama leaves documents out without a word: the model is told no more than that there is one.",
     }
 

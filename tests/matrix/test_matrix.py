@@ -11,7 +11,7 @@ import pytest
 
 from e2e.claude import VERSION
 
-from . import scenarios_clients, scenarios_limits, scenarios_tools
+from . import scenarios_cache, scenarios_clients, scenarios_limits, scenarios_tools
 from .cells import SCENARIOS, page
 from .dialects import ALL
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PLAYED = (scenarios_tools, scenarios_limits, scenarios_clients)
+PLAYED = (scenarios_tools, scenarios_limits, scenarios_cache, scenarios_clients)
 """The modules that put scenarios into the matrix."""
 
 PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
