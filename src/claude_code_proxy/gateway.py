@@ -84,6 +84,7 @@ class Exchange:
             max_output_tokens=settings.max_output_tokens,
             headers=self.client_headers,
             query=self.query,
+            search_engine=bool(settings.web_search),
         )
 
 

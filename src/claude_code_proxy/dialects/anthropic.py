@@ -20,6 +20,7 @@ from claude_code_proxy.dialects.base import Dialect, Outgoing, told
 from claude_code_proxy.dialects.event_stream import MEDIA_TYPE, EventStream
 from claude_code_proxy.dialects.foreign import own_messages
 from claude_code_proxy.dialects.native import NativeDecoder, quirks_of
+from claude_code_proxy.dialects.search import searching
 from claude_code_proxy.wire.check import no_thread
 from claude_code_proxy.wire.events import Block, Signature, Text, Thinking, ToolArgs, ToolCall
 from claude_code_proxy.wire.failure import Failed, error, failed, from_error
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from claude_code_proxy.dialects.base import Answer, Call, Headers, Reply
+    from claude_code_proxy.dialects.search import Search
     from claude_code_proxy.wire.events import Event
     from claude_code_proxy.wire.watch import Watch
 
@@ -74,13 +76,16 @@ _NULL: Final = Raw(b"null")
 _DATE: Final = re.compile(r"-(?=20\d{6}$)")
 
 
-def request(call: Call) -> Outgoing:
-    """The client's own request, to another model.
+def request(call: Call) -> Outgoing | Search:
+    """The client's own request, to another model; a web search that only Anthropic makes is the user's engine's.
 
     Raises `ApiError` (400) for a name that no path can hold, and for a conversation that only Anthropic keeps.
     """
-    if not quirks_of(call.quirks).genuine and call.head.fields.get("thread", _NULL) != _NULL:
+    genuine = quirks_of(call.quirks).genuine
+    if not genuine and call.head.fields.get("thread", _NULL) != _NULL:
         raise no_thread()
+    if call.search_engine and not genuine and (search := searching(call.head, call.seed)):
+        return search
     if place := _PLACES.get(quirks_of(call.quirks).endpoint):
         return _to_cloud(call, place)
     changes = _changes(call)

@@ -31,7 +31,7 @@ class Call(Struct, frozen=True):
     must show. `quirks` are the provider's deviations from the dialect (providers.toml), `body` the
     fields that it wants in a translated request beside the dialect's own. `seed` is unique to
     the reply: ids that the upstream does not give are made from it. `headers` (names in lower case) and
-    `query` are the client's.
+    `query` are the client's. `search_engine`: the user named one, so a web search need not be the upstream's.
     """
 
     head: Head
@@ -44,6 +44,7 @@ class Call(Struct, frozen=True):
     headers: Mapping[str, str] = {}
     query: str = ""
     shown: str = ""
+    search_engine: bool = False
 
 
 class Outgoing(Struct, frozen=True):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from claude_code_proxy.dialects import search
 from claude_code_proxy.dialects.search import Hit
 from claude_code_proxy.wire.events import Citation, Failed, Stop, Text
@@ -13,7 +11,6 @@ from claude_code_proxy.wire.events import Citation, Failed, Stop, Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from claude_code_proxy.dialects.base import Call
     from claude_code_proxy.dialects.search import Search
     from claude_code_proxy.wire.events import Event
 
@@ -26,15 +23,6 @@ def search_tool(name: str, wanted: Search) -> dict[str, Any]:
     elif wanted.blocked:
         parameters["excluded_domains"] = list(wanted.blocked)
     return {"type": name, **({"parameters": parameters} if parameters else {})}
-
-
-def searching(call: Call) -> Search | None:
-    """The search that a request for nothing else wants; None for any other request, as nearly all are."""
-    tools, messages = call.head.fields.get("tools"), call.head.fields.get("messages")
-    if tools is None or messages is None or b'"web_search' not in bytes(tools):
-        return None
-    request: Any = {"tools": msgspec.json.decode(tools), "messages": msgspec.json.decode(messages)}
-    return search.search_of(request, call.seed) if search.is_search(request) else None
 
 
 class Searched:
