@@ -45,12 +45,14 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     native: "untouched" streams pass byte for byte; "mended" ones are read and written anew.
     endpoint: where messages go: Anthropic's own path, or that of a cloud which takes the model from the path.
     genuine: it is Anthropic, or a cloud that offers its models. Nobody else is sent the client's `safeguards`, which
-        name folders of the user's; and its errors say in the client's own words what is too long.
+        name folders of the user's, or its attribution; and its errors say in the client's own words what is too long.
+    plain: it leaves out documents and references to tools, and takes no notice of `defer_loading` (see `plain`).
     """
 
     native: Literal["untouched", "mended"] = "untouched"
     endpoint: Literal["messages", "vertex", "bedrock"] = "messages"
     genuine: bool = False
+    plain: bool = False
 
 
 def quirks_of(row: Mapping[str, Any]) -> Quirks:
