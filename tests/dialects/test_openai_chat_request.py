@@ -48,7 +48,7 @@ def test_it_goes_to_the_endpoint_of_the_base_url() -> None:
     assert outgoing(DIALECT, body()).url == "http://up.test/v1/chat/completions"
 
 
-@pytest.mark.parametrize("fields", [{"max_tokens": 0}, {"tools": [WEB]}])
+@pytest.mark.parametrize("fields", [{"max_tokens": 0}])
 def test_what_no_model_needs_to_be_asked_is_answered_at_once(fields: dict[str, Any]) -> None:
     answer = DIALECT.request(call(body(**fields)))
     assert isinstance(answer, Local)
