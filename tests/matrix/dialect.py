@@ -42,7 +42,7 @@ class Dialect(ABC, Generic[Own]):
     """An upstream of one dialect.
 
     `wish` is how the client names its model, `second` another. `turns` is the field of the body that holds the conversation. `searches`: it searches the web
-    itself. `native`: it speaks the client's own format.
+    itself. `reads_pdf`: it takes PDFs as they are. `native`: it speaks the client's own format.
     `notes` say for scenarios what is other than a user may hope, and why.
     """
 
@@ -51,6 +51,7 @@ class Dialect(ABC, Generic[Own]):
     second: ClassVar[str]
     turns: ClassVar[str] = "messages"
     searches: ClassVar[bool] = False
+    reads_pdf: ClassVar[bool] = True
     native: ClassVar[bool] = False
     notes: ClassVar[Mapping[str, str]] = {}
 
@@ -98,7 +99,8 @@ class Dialect(ABC, Generic[Own]):
         return f"/{self.wish}"
 
     def use(self, *said: Said | Http | Raw, by: Callable[[Body], Said | Http | Raw] | None = None) -> None:
-        """Answer with these, the last again and again, or by what is asked."""
+        """Answer with these, the last again and again, or by what is asked. Nothing so far may have been refused."""
+        assert self.fake.refusals == []
         if by is None:
             self.fake.use(*map(self._rendered, said))
         else:

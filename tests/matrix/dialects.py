@@ -48,7 +48,7 @@ class OpenAIChat(Dialect[Chat]):
     name = "openai_chat"
     wish = "openrouter:qwen/some-model"
     second = "openrouter:qwen/another-model"
-    notes: ClassVar = {"web search": "By a search engine of the user's, if one is set up; else Claude Code is told so."}
+    searches = True
 
     def __init__(self) -> None:
         self.chat = FakeChat(base="/api/v1", extras=True)
@@ -60,7 +60,7 @@ class OpenAIChat(Dialect[Chat]):
 
     def reply(self, said: Said) -> Chat:
         usage = dict(CHAT_USAGE) | {"prompt_tokens": said.used, "total_tokens": said.used + 34}
-        return Chat(said.text, said.calls, said.thought, usage)
+        return Chat(said.text, said.calls, said.thought, usage, cited=[(page.url, page.title) for page in said.found])
 
     def failing(self, status: int, message: str) -> Http:
         return Http(status, {"error": {"message": message, "code": status}})
@@ -77,7 +77,10 @@ class OpenAIChat(Dialect[Chat]):
         return answered(body)
 
     def tools(self, body: Body) -> list[str]:
-        return [tool["function"]["name"] for tool in body.get("tools", ())]
+        return [tool["function"]["name"] for tool in body.get("tools", ()) if "function" in tool]
+
+    def is_search(self, body: Body) -> bool:
+        return [tool["type"] for tool in body.get("tools", ())] == ["openrouter:web_search"]
 
 
 class OpenAIResponses(Dialect[Resp]):
@@ -257,7 +260,8 @@ class Anthropic(Native):
     def cached(self, body: Body) -> Body:
         # A deferred tool is in no prompt before something refers to it, and then in the conversation.
         tools = [tool for tool in body["tools"] if not tool.get("defer_loading")]
-        return {**body, "tools": tools}
+        # The attribution before the system prompt is Anthropic's own business.
+        return {**body, "tools": tools, "system": body["system"][1:]}
 
     def failing(self, status: int, message: str) -> Http:
         kinds = {404: "not_found_error", 529: "overloaded_error"}
@@ -274,10 +278,10 @@ class Ollama(Native):
     name = "ollama"
     wish = "ollama:some-model:8b"
     second = "ollama:another-model:8b"
+    reads_pdf = False
     notes: ClassVar = {
-        "web search": "Ollama searches by itself, where it is signed in to ollama.com.",
-        "late tools": "Claude Code puts a tool that is found late amid the others, so Ollama reads the prompt anew.",
-        "PDF": "Ollama leaves documents out without a word: the model is told no more than that there is one.",
+        "web search": "By the user's own engine if one is set up, else by Ollama where it is signed in to ollama.com.",
+        "schema": "Ollama does not hold the model to the schema.",
     }
 
     def __init__(self) -> None:

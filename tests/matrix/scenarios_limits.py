@@ -25,7 +25,7 @@ ANSWER = "All three rounds are done."
 UNKNOWN = ("--model", "house-model-7b")
 """A model that the client assumes nothing about."""
 
-SOON = 3.0
+SOON = 5.0
 """Seconds until an upstream must be left alone, on a machine that has other things to do."""
 
 

@@ -2,7 +2,8 @@
 
 The raw body goes on with only `model` replaced, the answer's bytes come back untouched. Newer Claude models
 bind their thinking to the whole prompt before it, so any edit would make later turns fail. What other models left
-in the conversation is taken out, the same way on every turn.
+in the conversation is taken out, the same way on every turn. Other servers that speak the format are not sent what
+is for Anthropic alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from claude_code_proxy.dialects.base import Dialect, Outgoing, told
 from claude_code_proxy.dialects.event_stream import MEDIA_TYPE, EventStream
 from claude_code_proxy.dialects.foreign import own_messages
 from claude_code_proxy.dialects.native import NativeDecoder, quirks_of
+from claude_code_proxy.dialects.plain import plain_messages
 from claude_code_proxy.dialects.search import searching
 from claude_code_proxy.wire.check import no_thread
 from claude_code_proxy.wire.events import Block, Signature, Text, Thinking, ToolArgs, ToolCall
@@ -120,13 +122,18 @@ def _to_cloud(call: Call, place: _Place) -> Outgoing:
 def _changes(call: Call) -> dict[str, Any]:
     """The fields that do not go as they came.
 
-    That is what is over the user's limit, what other models left behind, and what is for Anthropic's eyes alone.
+    That is what is over the user's limit, what other models left behind, what is for Anthropic's eyes alone, and what
+    the server does not know.
     """
+    quirks = quirks_of(call.quirks)
     changes: dict[str, Any] = {"max_tokens": call.max_output_tokens} if _over_cap(call) else {}
-    if _SAFEGUARDS in call.head.fields and not quirks_of(call.quirks).genuine:
-        changes[_SAFEGUARDS] = None
     if (messages := own_messages(call.head)) is not None:
         changes["messages"] = messages
+    if not quirks.genuine:
+        if _SAFEGUARDS in call.head.fields:
+            changes[_SAFEGUARDS] = None
+    if quirks.plain and (plain := plain_messages(call.head, messages)) is not None:
+        changes["messages"] = plain
     return changes
 
 

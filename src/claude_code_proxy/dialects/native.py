@@ -45,11 +45,13 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     endpoint: where messages go: Anthropic's own path, or that of a cloud which takes the model from the path.
     genuine: it is Anthropic, or a cloud that offers its models. Nobody else is sent the client's `safeguards`, which
         name folders of the user's; and its errors say in the client's own words what is too long.
+    plain: it leaves out documents and references to tools (see `plain`).
     """
 
     native: Literal["untouched", "mended"] = "untouched"
     endpoint: Literal["messages", "vertex", "bedrock"] = "messages"
     genuine: bool = False
+    plain: bool = False
 
 
 quirks_of: Final = reader(Quirks)

@@ -25,7 +25,7 @@ from claude_code_proxy.dialects.conversation import (
     system_text,
     text_in,
 )
-from claude_code_proxy.dialects.documents import pdf_text
+from claude_code_proxy.dialects.documents import document_text, heading
 from claude_code_proxy.dialects.names import upstream_id, upstream_name
 from claude_code_proxy.wire import signature
 from claude_code_proxy.wire.json_text import fields, items
@@ -194,24 +194,18 @@ def _image(block: Content) -> Part:
 
 def _document(block: Content, quirks: Quirks) -> list[Part]:
     source = fields(block.get("source"))
-    title = str(block.get("title") or "document")
-    heading = f"{title}:" + (f"\n{block.get('context')}" if block.get("context") else "")
-    data = str(source.get("data") or "")
     match source.get("type"):
-        case "text":
-            return [_text_part(f"{heading}\n{data}")]
         case "content":
             inner = [part for one in blocks_of(source.get("content")) for part in _user_parts(one, quirks)]
-            return [_text_part(heading), *inner] if block.get("title") or block.get("context") else inner
+            return [_text_part(heading(block)), *inner] if block.get("title") or block.get("context") else inner
         case "base64" if quirks.files:
-            url = f"data:{source.get('media_type', 'application/pdf')};base64,{data}"
+            title = str(block.get("title") or "document")
+            url = f"data:{source.get('media_type', 'application/pdf')};base64,{source.get('data') or ''}"
             name = title if title.lower().endswith(".pdf") else f"{title}.pdf"
-            about = [_text_part(heading)] if block.get("context") else []
+            about = [_text_part(heading(block))] if block.get("context") else []
             return [*about, {"type": "file", "file": {"filename": name, "file_data": url}}]
-        case "base64" if source.get("media_type") == "application/pdf" and (text := pdf_text(data)):
-            return [_text_part(f"{heading}\n{text}")]
         case _:
-            return [_text_part(f"[{title}: this model cannot read it.]")]
+            return [_text_part(document_text(block))]
 
 
 def _text_part(text: str) -> Part:
