@@ -282,6 +282,8 @@ class Ollama(Native):
     notes: ClassVar = {
         "web search": "By the user's own engine if one is set up, else by Ollama where it is signed in to ollama.com.",
         "schema": "Ollama does not hold the model to the schema.",
+        "late tools": "Requests pass as they are: where Claude Code puts a tool that is found late amid the others, or starts with another attribution "
+        "(`CLAUDE_CODE_ATTRIBUTION_HEADER=0` leaves it out), Ollama reads the prompt anew.",
     }
 
     def __init__(self) -> None:
@@ -292,6 +294,9 @@ class Ollama(Native):
     @property
     def env(self) -> dict[str, str]:
         return {"OLLAMA_API_BASE": self.fake.url}
+
+    def cached(self, body: Body) -> Body:
+        return {**body, "system": body["system"][1:]}
 
     def failing(self, status: int, message: str) -> Http:
         kinds = {404: "not_found_error", 529: "overloaded_error"}

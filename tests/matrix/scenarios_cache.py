@@ -92,13 +92,15 @@ def sent(stage: Stage) -> list[dict[str, bytes]]:
 
 
 @scenario("thirty turns keep the upstream's prompt cache")
-async def prompt_cache(stage: Stage) -> None:
+async def prompt_cache(stage: Stage) -> str | None:
     await session(stage)
     asked = sent(stage)
     assert len(asked) == TURNS
     turns = stage.dialect.turns
     for n, (before, after) in enumerate(pairwise(asked)):
         assert after[turns].startswith(before[turns][:-1] + b","), n
-        assert after["tools"].startswith(before["tools"].rstrip(b"]}")), n
+        if "late tools" not in stage.dialect.notes:
+            assert after["tools"].startswith(before["tools"].rstrip(b"]}")), n
         rest = (after.keys() | before.keys()) - {turns, "tools"}
         assert {name: after.get(name) for name in rest} == {name: before.get(name) for name in rest}, n
+    return stage.dialect.notes.get("late tools")

@@ -94,7 +94,7 @@ async def subagent(stage: Stage) -> None:
 
 
 @scenario("an MCP tool found through tool search")
-async def mcp(stage: Stage) -> None:
+async def mcp(stage: Stage) -> str | None:
     (stage.cwd / "house.py").write_text(MCP)
     servers = {"mcpServers": {"house": {"command": sys.executable, "args": [stage.file("house.py")]}}}
     search = Call("ToolSearch", {"query": "select:mcp__house__greet", "max_results": 1})
@@ -105,7 +105,10 @@ async def mcp(stage: Stage) -> None:
     assert "Good day, Ada!" in assert_paired(stage, [search, greet])[greet.id]
     first, second, third = (stage.dialect.tools(body) for body in stage.dialect.bodies)
     assert greet.name not in first
-    assert second == third == [*first, greet.name]
+    assert second == third
+    note = stage.dialect.notes.get("late tools")
+    assert (sorted(second) == sorted([*first, greet.name])) if note else (second == [*first, greet.name])
+    return note
 
 
 @scenario("an image")

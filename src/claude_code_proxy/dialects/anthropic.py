@@ -129,9 +129,8 @@ def _changes(call: Call) -> dict[str, Any]:
     changes: dict[str, Any] = {"max_tokens": call.max_output_tokens} if _over_cap(call) else {}
     if (messages := own_messages(call.head)) is not None:
         changes["messages"] = messages
-    if not quirks.genuine:
-        if _SAFEGUARDS in call.head.fields:
-            changes[_SAFEGUARDS] = None
+    if not quirks.genuine and _SAFEGUARDS in call.head.fields:
+        changes[_SAFEGUARDS] = None
     if quirks.plain and (plain := plain_messages(call.head, messages)) is not None:
         changes["messages"] = plain
     return changes
