@@ -9,21 +9,20 @@ then. Which providers are read this way is a quirk of theirs; well-formed stream
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-import msgspec
 import orjson
 from msgspec import Struct
 
 from claude_code_proxy.dialects.errors import classified, told_in
+from claude_code_proxy.dialects.quirks import reader
 from claude_code_proxy.wire.events import Block, Failed, Signature, Stop, Text, Thinking, ToolArgs, ToolCall, Usage
 from claude_code_proxy.wire.failure import failed, from_error
 from claude_code_proxy.wire.json_text import fields, loads, paired
 from claude_code_proxy.wire.tap import usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from claude_code_proxy.wire.events import Event, StopReason
 
@@ -55,14 +54,8 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     plain: bool = False
 
 
-def quirks_of(row: Mapping[str, Any]) -> Quirks:
-    """The quirks of a provider's row. Raises `msgspec.ValidationError` naming what is wrong with it."""
-    return _quirks(orjson.dumps(dict(row), option=orjson.OPT_SORT_KEYS))
-
-
-@cache
-def _quirks(row: bytes) -> Quirks:
-    return msgspec.json.decode(row, type=Quirks)
+quirks_of: Final = reader(Quirks)
+"""Reads the quirks of a provider's row."""
 
 
 class _Open:

@@ -21,6 +21,7 @@ from claude_code_proxy.dialects.conversation import (
     blocks_in,
     blocks_of,
     result_text,
+    results_of,
     system_text,
     text_in,
 )
@@ -123,14 +124,9 @@ def _reasoning(turns: Sequence[Message], model: str, quirks: Quirks, *, called: 
 
 def _answers(turns: Sequence[Message], calls: Sequence[_Wanted], quirks: Quirks) -> Iterator[dict[str, Any]]:
     """A run of user and system messages: first a result for every call, in the calls' order, then the rest."""
-    results: dict[str, list[Content]] = {call.ident: [] for call in calls}
-    for block in blocks_in(turns):
-        if block.get("type") == "tool_result" and block["tool_use_id"] in results:
-            results[block["tool_use_id"]].append(block)
+    answered = {call.ident for call in calls}
     later: list[Part] = []
-    for call in calls:
-        mine = results[call.ident]
-        result = mine.pop(0) if len(mine) > 1 else mine[0] if mine else None
+    for call, result in zip(calls, results_of(turns, [call.ident for call in calls]), strict=True):
         yield _tool_message(call.sent, NO_RESULT if result is None else result_text(result))
         later += _result_media(result, quirks) if result else ()
     parts = later
@@ -147,7 +143,7 @@ def _answers(turns: Sequence[Message], calls: Sequence[_Wanted], quirks: Quirks)
                 parts.append(_text_part(f"<system-reminder>\n{text}\n</system-reminder>"))
             continue
         for block in blocks_of(message["content"]):
-            if block.get("type") != "tool_result" or block["tool_use_id"] not in results:
+            if block.get("type") != "tool_result" or block["tool_use_id"] not in answered:
                 parts += _user_parts(block, quirks)
     yield from _user(parts)
 
