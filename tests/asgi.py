@@ -18,7 +18,8 @@ class Exchange:
     """
 
     def __init__(self, body: bytes = b"", path: str = "/v1/messages", headers: dict[str, str] | None = None) -> None:
-        named = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+        everything = {"host": "localhost", **(headers or {})}
+        named = [(name.lower().encode(), value.encode()) for name, value in everything.items()]
         self.scope: dict[str, Any] = {
             "type": "http", "method": "POST", "path": path, "query_string": b"", "headers": named,
             "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "scheme": "http",

@@ -61,7 +61,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         nonlocal catalogue
         before, catalogue = catalogue, Catalogue(settings, pool)
         pool.use(settings)
-        surface.use(endpoints(settings, catalogue), Passage(settings, pool))
+        surface.use(settings, endpoints(settings, catalogue), Passage(settings, pool))
         await before.settled()
 
     @contextlib.asynccontextmanager
@@ -81,7 +81,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         exception_handlers={HTTPException: refused, Exception: refused},
     )
     pages.state.ready = False
-    surface = Surface(endpoints(settings, catalogue), Passage(settings, pool), pages)
+    surface = Surface(settings, endpoints(settings, catalogue), Passage(settings, pool), pages)
     return surface
 
 

@@ -121,6 +121,7 @@ class Exchange:
             max_output=self.limits.max_output,
             headers=self.client_headers,
             query=self.query,
+            search_engine=bool(settings.web_search),
         )
 
 

@@ -46,6 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     small_model: str = "gpt-4.1-mini"
     max_output_tokens: int = 0
     proxy_api_key: str = ""
+    proxy_hosts: tuple[str, ...] = ()
     ollama_num_ctx: int = 128_000
     web_search: str = ""
     web_search_api_key: str = ""
@@ -129,6 +130,10 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for one in text.lower().split(",") if (name := one.strip()))
+
+
 def _address(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.username:
@@ -142,6 +147,7 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "SMALL_MODEL": str,
     "MAX_OUTPUT_TOKENS": _whole,
     "PROXY_API_KEY": str,
+    "PROXY_HOSTS": _names,
     "OLLAMA_NUM_CTX": _whole,
     "WEB_SEARCH": str.lower,
     "WEB_SEARCH_API_KEY": str,

@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calls import JSON, SSE, body, call, outgoing, replied
+from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.dialects.anthropic import DIALECT
 from claude_code_proxy.dialects.base import Answer
+from claude_code_proxy.providers import load_providers
+from claude_code_proxy.wire.failure import ApiError, envelope
 from claude_code_proxy.wire.watch import Watch
 from grammar import read
 from sayings import Saying, sayings
@@ -153,9 +156,49 @@ ENVELOPE = b'{ "type":"error","error":{"type":"invalid_request_error","message":
 
 def test_an_error_in_anthropics_envelope_passes_byte_for_byte() -> None:
     answer = Answer(400, {"retry-after": "3", "x-should-retry": "false"})
-    told = DIALECT.failure(call(body()), answer, ENVELOPE)
+    told = DIALECT.failure(call(body(), quirks={"genuine": True}), answer, ENVELOPE)
     assert (told.body, told.status, told.type) == (ENVELOPE, 400, "invalid_request_error")
     assert dict(told.headers) == {b"retry-after": b"3", b"x-should-retry": b"false"}
+
+
+TOO_LONG = ENVELOPE.replace(b"prompt is too long: 2 > 1", b"the input length exceeds the context length")
+
+
+def test_another_servers_words_for_too_long_become_the_clients() -> None:
+    told = DIALECT.failure(call(body()), Answer(400), TOO_LONG)
+    assert (told.body, told.status) == (None, 400)
+    assert told.message == "prompt is too long: the input length exceeds the context length"
+    own = DIALECT.failure(call(body(), quirks={"genuine": True}), Answer(400), TOO_LONG)
+    assert own.body == TOO_LONG
+
+
+SAFEGUARDS = [{"type": "dangerous_tool_use", "classifier_context": {"home_dir": "/home/ada"}}]
+
+
+@pytest.mark.parametrize("quirks", [{}, {"native": "mended"}])
+def test_what_auto_mode_asks_anthropic_goes_to_nobody_else(quirks: dict[str, Any]) -> None:
+    sent = outgoing(DIALECT, body(safeguards=SAFEGUARDS), model="claude-x", quirks=quirks).body
+    assert json.loads(sent) == body()
+    raw = json.dumps(body(safeguards=SAFEGUARDS)).encode()
+    assert outgoing(DIALECT, raw, model="claude-x", quirks={"genuine": True}).body == raw
+
+
+@pytest.mark.parametrize("thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}])
+def test_a_conversation_that_anthropic_keeps_is_kept_nowhere_else(thread: dict[str, str]) -> None:
+    raw = json.dumps(body(thread=thread)).encode()
+    for dialect in DIALECTS.values():
+        with pytest.raises(ApiError) as refused:
+            dialect.request(call(raw))
+        told = json.loads(envelope(refused.value.failed, "req"))["error"]
+        assert told["details"]["error_code"] == "thread_unsupported_request"
+        assert dialect.request(call({**body(), "thread": None}))
+    assert outgoing(DIALECT, raw, model="claude-x", quirks={"genuine": True}).body == raw
+
+
+def test_every_place_that_serves_claude_is_genuine() -> None:
+    rows = load_providers({})
+    genuine = {name for name, row in rows.items() if row.quirks.get("genuine")}
+    assert genuine == {name for name, row in rows.items() if row.serves_claude} | {"bedrock-runtime"}
 
 
 @pytest.mark.parametrize(

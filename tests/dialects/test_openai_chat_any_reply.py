@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calls import JSON, replied
+from calls import replied
 from chunks import CALLS, COUNTS, NO_CHOICES, STOP, TEXT, chunk, client_gets, part, piece, sse
 from claude_code_proxy.dialects.openai_chat import DIALECT
 from claude_code_proxy.wire.watch import Watch
+from damage import assert_cut_is_told, assert_tail_may_lack, of_any_bytes, of_damage
 from grammar import read
 from machines import cut, cuts
 from sayings import inputs, words
@@ -69,37 +70,15 @@ FINISHED = RECORDED.index(b'"tool_calls"}')
 
 
 def test_a_stream_that_is_cut_anywhere_never_ends_well_before_it_said_so() -> None:
-    for at in range(len(RECORDED)):
-        watch = Watch()
-        told = read(replied(DIALECT, [RECORDED[:at]], watch=watch))
-        assert bool(watch.stop) is told.ended
-        assert bool(watch.failed) is not told.ended
-        assert bool(told.error) is (watch.started and not told.ended)
-        if at < FINISHED:
-            assert not told.ended
+    assert_cut_is_told(DIALECT, RECORDED, FINISHED)
 
 
 def test_a_reply_that_said_why_it_ends_is_whole_however_its_tail_is_cut() -> None:
-    after = RECORDED.index(b"data:", FINISHED)
-    for at in range(after, len(RECORDED)):
-        assert read(replied(DIALECT, [RECORDED[:at]])).ended, RECORDED[after:at]
+    assert_tail_may_lack(DIALECT, RECORDED, FINISHED)
 
 
-@given(st.binary(max_size=300), st.booleans(), st.sampled_from(["text/event-stream", JSON, "text/html", ""]))
-def test_any_bytes_make_a_stream_or_a_failure(junk: bytes, stream: bool, media_type: str) -> None:  # noqa: FBT001
-    watch = Watch()
-    out = replied(DIALECT, [junk], stream=stream, media_type=media_type, watch=watch)
-    assert watch.over
-    if stream:
-        read(out, unfinished=True)
-
-
-@given(st.integers(0, len(RECORDED)), st.integers(0, 40), st.binary(max_size=20), cuts(3000))
-def test_damage_makes_a_stream_or_a_failure(at: int, gone: int, junk: bytes, where: list[int]) -> None:
-    watch = Watch()
-    read(replied(DIALECT, cut(RECORDED[:at] + junk + RECORDED[at + gone :], where), watch=watch), unfinished=True)
-    assert watch.over
-
+test_any_bytes_make_a_stream_or_a_failure = of_any_bytes(DIALECT)
+test_damage_makes_a_stream_or_a_failure = of_damage(DIALECT, RECORDED)
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | words,

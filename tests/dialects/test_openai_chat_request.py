@@ -7,7 +7,7 @@ import pytest
 from calls import HI, body, call, outgoing, sent
 from claude_code_proxy.dialects.base import Local
 from claude_code_proxy.dialects.openai_chat import DIALECT
-from claude_code_proxy.wire.events import Stop
+from claude_code_proxy.dialects.search import Search
 from claude_code_proxy.wire.failure import ApiError
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
@@ -48,11 +48,12 @@ def test_it_goes_to_the_endpoint_of_the_base_url() -> None:
     assert outgoing(DIALECT, body()).url == "http://up.test/v1/chat/completions"
 
 
-@pytest.mark.parametrize("fields", [{"max_tokens": 0}, {"tools": [WEB]}])
-def test_what_no_model_needs_to_be_asked_is_answered_at_once(fields: dict[str, Any]) -> None:
-    answer = DIALECT.request(call(body(**fields)))
-    assert isinstance(answer, Local)
-    assert answer.events[-1] == Stop("end_turn")
+def test_what_no_model_needs_to_be_asked_is_answered_at_once() -> None:
+    assert isinstance(DIALECT.request(call(body(max_tokens=0))), Local)
+
+
+def test_a_web_search_is_somebody_elses() -> None:
+    assert DIALECT.request(call(body(tools=[WEB]))) == Search("hi", "seed")
 
 
 def test_the_same_request_has_the_same_bytes() -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from calls import body, call, sent
-from claude_code_proxy.dialects.base import told
+from chunks import STOP, chunk, sse
+from claude_code_proxy.dialects.base import Answer, Outgoing, told
 from claude_code_proxy.dialects.openai_chat import DIALECT
 from claude_code_proxy.dialects.search import Search, unavailable
 from claude_code_proxy.wire.watch import Watch
-from grammar import read
+from grammar import Read, read
 
 WEB = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
 NEWER = {"type": "web_search_20260209", "name": "web_search"}
@@ -103,3 +104,50 @@ def test_a_search_of_an_earlier_turn_is_told_to_the_model() -> None:
     assert set(said) == {"role", "content"}
     assert "web_search" in said["content"]
     assert "not available" in said["content"]
+
+
+OWN = {"web_search": "openrouter:web_search"}
+PAGE = {"type": "url_citation", "url_citation": {"url": "http://a.test/", "title": "A", "content": "c"}}
+
+
+@pytest.mark.parametrize(
+    ("domains", "parameters"),
+    [
+        ({}, {}),
+        ({"allowed_domains": ["a.test"]}, {"parameters": {"allowed_domains": ["a.test"]}}),
+        ({"blocked_domains": ["b.test"]}, {"parameters": {"excluded_domains": ["b.test"]}}),
+    ],
+)
+def test_a_provider_may_search_itself(domains: dict[str, Any], parameters: dict[str, Any]) -> None:
+    request = sent(DIALECT, body(tools=[{**WEB, **domains}], messages=[ASK]), quirks=OWN)
+    assert request["tools"] == [{"type": "openrouter:web_search", **parameters}]
+    assert "tool_choice" not in request
+
+
+def replied_to(request: dict[str, Any], *chunks: dict[str, Any]) -> Read:
+    asked = call(request, quirks=OWN)
+    machine = DIALECT.reply(asked, Outgoing("", b""), Answer(200, {"content-type": "text/event-stream"}), Watch())
+    return read(b"".join([*machine.feed(sse(*chunks)), *machine.close()]))
+
+
+def test_what_it_cites_is_what_it_found() -> None:
+    request = body(tools=[WEB], messages=[ASK], stream=True)
+    cited = [chunk(content="Lla"), chunk(content="mas.", annotations=[PAGE, PAGE]), STOP]
+    told = replied_to(request, *cited)
+    use, result, text = told.blocks
+    assert (use["type"], use["input"]) == ("server_tool_use", {"query": "llamas"})
+    assert [(hit["url"], hit["title"]) for hit in result["content"]] == [("http://a.test/", "A")]
+    assert text["text"] == "Llamas."
+    assert told.stop_reason == "end_turn"
+
+
+@pytest.mark.parametrize(
+    ("request_", "chunks"),
+    [
+        (body(tools=[WEB], messages=[ASK], stream=True), [chunk(content="I know."), STOP]),
+        (body(tools=[F, WEB], messages=[ASK], stream=True), [chunk(content="I know.", annotations=[PAGE]), STOP]),
+        (body(stream=True), [chunk(content="I know.", annotations=[PAGE]), STOP]),
+    ],
+)
+def test_without_a_search_the_text_is_all(request_: dict[str, Any], chunks: list[dict[str, Any]]) -> None:
+    assert [block["type"] for block in replied_to(request_, *chunks).blocks] == ["text"]

@@ -9,13 +9,13 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 VERSION = "2.1.330"
 PACKAGE = f"@anthropic-ai/claude-code@{VERSION}"
@@ -72,11 +72,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Claude:
-    """The CLI with a fresh home and working directory."""
+    """The CLI with a fresh home and working directory; `more` variables, and what it may do unasked."""
 
     binary: Path
     home: Path
     cwd: Path
+    more: Mapping[str, str] = field(default_factory=dict)
+    permission: Sequence[str] = ("--dangerously-skip-permissions",)
 
     def env(self, url: str) -> dict[str, str]:
         """The whole environment of a run."""
@@ -86,13 +88,18 @@ class Claude:
             "ANTHROPIC_BASE_URL": url,
             "ANTHROPIC_AUTH_TOKEN": CLIENT_TOKEN,
             **QUIET,
+            **self.more,
         }
 
     async def run(self, url: str, *args: str, prompt: str = "Hello") -> Run:
         """Let it answer a prompt, with `url` as its API."""
-        process = await asyncio.create_subprocess_exec(
+        return await ended(await self.start(url, *args, prompt=prompt))
+
+    async def start(self, url: str, *args: str, prompt: str = "Hello") -> asyncio.subprocess.Process:
+        """Start it on a prompt; `ended` waits for the rest."""
+        return await asyncio.create_subprocess_exec(
             self.binary,
-            *("-p", prompt, "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions", *args),
+            *("-p", prompt, "--output-format", "stream-json", "--verbose", *self.permission, *args),
             cwd=self.cwd,
             env=self.env(url),
             stdin=asyncio.subprocess.DEVNULL,
@@ -101,15 +108,19 @@ class Claude:
             limit=LONGEST_LINE,
             start_new_session=True,
         )
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), LONGEST_RUN)
-        except BaseException:
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)  # its own session, so only what it started
-                await process.wait()
-            raise
-        lines = [json.loads(line) for line in out.splitlines() if line.startswith(b"{")]
-        return Run(lines, process.returncode or 0, err.decode(errors="replace"))
+
+
+async def ended(process: asyncio.subprocess.Process) -> Run:
+    """Wait for a run to end by itself."""
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), LONGEST_RUN)
+    except BaseException:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)  # its own session, so only what it started
+            await process.wait()
+        raise
+    lines = [json.loads(line) for line in out.splitlines() if line.startswith(b"{")]
+    return Run(lines, process.returncode or 0, err.decode(errors="replace"))
 
 
 class NoCliError(Exception):

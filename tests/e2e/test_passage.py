@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Never
@@ -154,7 +153,7 @@ async def test_a_body_goes_up_while_it_comes(stage: Stage, tmp_path: Any) -> Non
     base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, serving(tmp_path, ANTHROPIC_API_BASE=base, ANTHROPIC_API_KEY=KEY) as proxy:
         reader, writer = await opened(proxy)
-        writer.write(b"POST /anthropic:/v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nfirst")
+        writer.write(b"POST /anthropic:/v1/files HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nfirst")
         assert await asyncio.wait_for(arrived.get(), LONGEST_WAIT) == b"first"
         writer.write(b"other")
         assert await asyncio.wait_for(arrived.get(), LONGEST_WAIT) == b"other"
@@ -173,7 +172,7 @@ async def opened(proxy: Proxy) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
 async def test_a_client_that_leaves(stage: Stage, part: bytes) -> None:
     stage.api.use(Raw([("raw", part), ("silence",)] if part else [("silence",)]))
     reader, writer = await opened(stage.keyed)
-    writer.write(b"GET /anthropic:/v1/files/f/content HTTP/1.1\r\nhost: x\r\n\r\n")
+    writer.write(b"GET /anthropic:/v1/files/f/content HTTP/1.1\r\nhost: localhost\r\n\r\n")
     rec = await stage.api.arrival()
     await rec.until_silent()
     if part:
@@ -185,7 +184,7 @@ async def test_a_client_that_leaves(stage: Stage, part: bytes) -> None:
 async def test_a_client_that_leaves_while_it_sends(stage: Stage) -> None:
     stage.api.use(Http(200))
     _, writer = await opened(stage.keyed)
-    writer.write(b"POST /anthropic:/v1/gone HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nfirst")
+    writer.write(b"POST /anthropic:/v1/gone HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nfirst")
     await writer.drain()
     await asyncio.sleep(0.2)
     writer.close()
@@ -289,7 +288,7 @@ async def test_the_client_s_own_credential_on_other_paths(stage: Stage) -> None:
 async def test_a_client_without_a_credential_is_told(stage: Stage, path: str) -> None:
     async with (
         aiohttp.ClientSession() as session,
-        session.post(stage.open.url + path, data=json.dumps(HELLO)) as got,
+        session.post(stage.open.url + path, json=HELLO) as got,
     ):
         told = await got.json()
         assert (got.status, got.headers["x-should-retry"]) == (401, "false")

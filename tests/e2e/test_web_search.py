@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from upstreams import Call, Chat, Http
+from upstreams import Call, Chat, Http, Msg, text
 from upstreams.server import Fake
 
 from .http_client import send
@@ -68,6 +68,19 @@ async def test_the_cli_shows_what_the_engine_found(claude: Claude, world: World,
     assert all(page["url"] in told and page["title"] in told and page["content"] in told for page in PAGES)
     assert len(world.chat.posts) == 2  # no model was asked for the search
     assert KEY not in "\n".join(ours.log.lines)
+
+
+async def test_a_native_server_is_not_asked_for_what_it_has_not(world: World, proxy: Start) -> None:
+    world.native.use(Msg([text("I am Claude.")]))
+    async with Engine([Http(200, {"results": PAGES})]) as engine:
+        ours = await proxy(**world.env, **searching(engine))
+        found = await send(ours.url, "/ollama:qwen3/v1/messages", {**ASK, "stream": False})
+        claude = await send(ours.url, "/anthropic:claude-x/v1/messages", {**ASK, "stream": False})
+    assert [block["type"] for block in found.json["content"]] == ["server_tool_use", "web_search_tool_result", "text"]
+    assert [hit["url"] for hit in found.json["content"][1]["content"]] == ["https://birds.test/plover"]
+    assert world.ollama.posts == []
+    assert claude.json["content"][0]["text"] == "I am Claude."
+    assert len(engine.requests) == len(world.native.posts) == 1
 
 
 @pytest.mark.parametrize("answer", [Http(500, "down"), Http(200, "<html>"), Http(429)])

@@ -51,7 +51,7 @@ async def ask(path: str, query: str = "", *, method: str = "GET", **headers: str
     app = create_app(SETTINGS)
     exchange = Exchange(b"", path, {name.replace("_", "-"): value for name, value in headers.items()})
     exchange.scope |= {"method": method, "query_string": query.encode()}
-    await exchange.run(Surface({MODELS: Models(SETTINGS, catalogue)}, app._passage, app._pages))
+    await exchange.run(Surface(SETTINGS, {MODELS: Models(SETTINGS, catalogue)}, app._passage, app._pages))
     await catalogue.close()
     assert exchange.whole
     assert exchange.headers["request-id"].startswith("req_")

@@ -40,7 +40,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Chat:
-    """One completion. `interleave` sends the calls' arguments in turns instead of one after the other."""
+    """One completion. `interleave` sends the calls' arguments in turns instead of one after the other.
+
+    `cited` are the pages, address and title, that it cites where its server searches.
+    """
 
     text: str = ""
     tool_calls: Sequence[Call] = ()
@@ -50,15 +53,23 @@ class Chat:
     interleave: bool = False
     chunk: int = 16
     reasoning_field: str = "reasoning_content"
+    cited: Sequence[tuple[str, str]] = ()
 
     @property
     def finish_reason(self) -> str:
         """The reason given, or the one that fits."""
         return self.finish or ("tool_calls" if self.tool_calls else "stop")
 
+    @property
+    def annotations(self) -> dict[str, Any]:
+        """The field of a message or delta that cites; nothing if nothing is cited."""
+        at = {"start_index": 0, "end_index": len(self.text)}
+        notes = [{"type": "url_citation", "url_citation": {"url": u, "title": t, **at}} for u, t in self.cited]
+        return {"annotations": notes} if notes else {}
+
     def message(self) -> dict[str, Any]:
         """Write the message of the answer that is not streamed."""
-        out: dict[str, Any] = {"role": "assistant", "content": self.text or None, "refusal": None}
+        out: dict[str, Any] = {"role": "assistant", "content": self.text or None, "refusal": None, **self.annotations}
         if self.reasoning:
             out[self.reasoning_field] = self.reasoning
         if self.tool_calls:
@@ -75,6 +86,8 @@ class Chat:
             yield {self.reasoning_field: piece}
         for piece in pieces(self.text, self.chunk):
             yield {"content": piece}
+        if self.annotations:
+            yield {"content": "", **self.annotations}
         each = [list(self._call_deltas(i, call)) for i, call in enumerate(self.tool_calls)]
         turns = zip_longest(*each) if self.interleave else each
         yield from (delta for turn in turns for delta in turn if delta is not None)

@@ -351,6 +351,18 @@ class Extras(msgspec.Struct):
     top_k: int | UnsetType = UNSET
 
 
+class SearchParameters(_Strict):
+    """Of OpenRouter's own search."""
+
+    allowed_domains: Annotated[list[str], Meta(min_length=1)] | UnsetType = UNSET
+    excluded_domains: Annotated[list[str], Meta(min_length=1)] | UnsetType = UNSET
+
+
+class SearchTool(_Strict):
+    type: Literal["openrouter:web_search"]
+    parameters: SearchParameters | UnsetType = UNSET
+
+
 MESSAGE_EXTRAS = ("reasoning_content", "reasoning_details")
 
 
@@ -364,7 +376,17 @@ def without_extras(raw: bytes) -> bytes:
     for message in body.get("messages", []):
         for name in MESSAGE_EXTRAS:
             message.pop(name, None)
+    tools = [tool for tool in body.pop("tools", ()) if not _searches(tool)]
+    body |= {"tools": tools} if tools else {}
     return msgspec.json.encode({name: value for name, value in body.items() if name not in Extras.__struct_fields__})
+
+
+def _searches(tool: dict[str, Any]) -> bool:
+    try:
+        parameters = msgspec.convert(tool, SearchTool).parameters
+    except msgspec.ValidationError:
+        return False
+    return parameters is UNSET or UNSET in (parameters.allowed_domains, parameters.excluded_domains)
 
 
 def fault_of(raw: bytes, *, extras: bool = False) -> Fault | None:

@@ -133,6 +133,8 @@ class FakeMessages(Fake[Msg]):
                 return Http(200, {"data": [_model("claude-sonnet-5-5")], "has_more": False})
             case "POST", "/v1/messages" | "/v1/messages/count_tokens":
                 counting = rec.path.endswith("count_tokens")
+                if not self.lenient and isinstance(rec.json, dict) and rec.json.get("thread"):
+                    return _unthreaded()
                 fault = None if self.lenient else fault_of(rec.raw, rec.headers, counting=counting)
                 if fault is not None:
                     return self._refuse(rec, 400, "invalid_request_error", fault)
@@ -152,6 +154,13 @@ class FakeMessages(Fake[Msg]):
     def _refuse(rec: Recorded, status: int, kind: str, message: str) -> Http:
         rec.refusal = f"{status} {message}"
         return failure(status, kind, message)
+
+
+def _unthreaded() -> Http:
+    """Refuse to keep a conversation, as the real API does where it cannot."""
+    refusal = failure(400, "invalid_request_error", "This request cannot be part of a thread.")
+    refusal.body["error"]["details"] = {"error_code": "thread_unsupported_request", "unsupported": ["fake"]}
+    return refusal
 
 
 def _key_of(rec: Recorded) -> str:

@@ -123,6 +123,9 @@ class Tool(_Cached, kw_only=True):
     defer_loading: bool | UnsetType = UNSET
     eager_input_streaming: bool | None = None
     max_uses: int | None = None
+    allowed_domains: list[str] | None = None
+    blocked_domains: list[str] | None = None
+    user_location: dict[str, Any] | None = None
 
 
 class ToolChoice(_Strict):

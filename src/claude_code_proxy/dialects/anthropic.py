@@ -2,7 +2,8 @@
 
 The raw body goes on with only `model` replaced, the answer's bytes come back untouched. Newer Claude models
 bind their thinking to the whole prompt before it, so any edit would make later turns fail. What other models left
-in the conversation is taken out, the same way on every turn.
+in the conversation is taken out, the same way on every turn. Other servers that speak the format are not sent what
+is for Anthropic alone.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import orjson
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from claude_code_proxy.dialects import errors
 from claude_code_proxy.dialects.base import Dialect, Outgoing, told
 from claude_code_proxy.dialects.event_stream import MEDIA_TYPE, EventStream
 from claude_code_proxy.dialects.foreign import own_messages
 from claude_code_proxy.dialects.native import NativeDecoder, quirks_of
+from claude_code_proxy.dialects.plain import plain_messages
+from claude_code_proxy.dialects.search import searching
+from claude_code_proxy.wire.check import no_thread
 from claude_code_proxy.wire.events import Block, Signature, Text, Thinking, ToolArgs, ToolCall
 from claude_code_proxy.wire.failure import Failed, error, failed, from_error
 from claude_code_proxy.wire.framing import SSE, Whole
@@ -32,11 +36,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from claude_code_proxy.dialects.base import Answer, Call, Headers, Reply
+    from claude_code_proxy.dialects.search import Search
     from claude_code_proxy.wire.events import Event
     from claude_code_proxy.wire.watch import Watch
 
 _FORWARDED: Final = ("user-agent", "x-app")
 _FORWARDED_PREFIXES: Final = ("anthropic-", "x-stainless-")
+_SAFEGUARDS: Final = "safeguards"
+"""What Claude Code's auto mode asks Anthropic to judge: with the user's rules, folders and the state of their work."""
+
 _PLAIN_CALL: Final = frozenset({"type", "id", "name", "input"})
 _VERSION: Final = "2023-06-01"
 
@@ -66,11 +74,20 @@ _PLACES: Final[dict[str, _Place]] = {
 }
 """By the quirk `endpoint`. Source: the anthropic SDK 2.12, lib/vertex and lib/bedrock, read November 2026."""
 
+_NULL: Final = Raw(b"null")
 _DATE: Final = re.compile(r"-(?=20\d{6}$)")
 
 
-def request(call: Call) -> Outgoing:
-    """The client's own request, to another model. Raises `ApiError` (400) for a name that no path can hold."""
+def request(call: Call) -> Outgoing | Search:
+    """The client's own request, to another model; a web search that only Anthropic makes is the user's engine's.
+
+    Raises `ApiError` (400) for a name that no path can hold, and for a conversation that only Anthropic keeps.
+    """
+    genuine = quirks_of(call.quirks).genuine
+    if not genuine and call.head.fields.get("thread", _NULL) != _NULL:
+        raise no_thread()
+    if call.search_engine and not genuine and (search := searching(call.head, call.seed)):
+        return search
     if place := _PLACES.get(quirks_of(call.quirks).endpoint):
         return _to_cloud(call, place)
     changes = _changes(call)
@@ -103,10 +120,19 @@ def _to_cloud(call: Call, place: _Place) -> Outgoing:
 
 
 def _changes(call: Call) -> dict[str, Any]:
-    """The fields that do not go as they came: what is over the user's limit, and what other models left behind."""
+    """The fields that do not go as they came.
+
+    That is what is over the user's limit, what other models left behind, what is for Anthropic's eyes alone, and what
+    the server does not know.
+    """
+    quirks = quirks_of(call.quirks)
     changes: dict[str, Any] = {"max_tokens": call.max_output_tokens} if _over_cap(call) else {}
     if (messages := own_messages(call.head)) is not None:
         changes["messages"] = messages
+    if not quirks.genuine and _SAFEGUARDS in call.head.fields:
+        changes[_SAFEGUARDS] = None
+    if quirks.plain and (plain := plain_messages(call.head, messages)) is not None:
+        changes["messages"] = plain
     return changes
 
 
@@ -149,13 +175,18 @@ def _renamed(call: Call, tap: Reply) -> Reply:
 
 
 def failure(call: Call, answer: Answer, body: bytes) -> Failed:
-    """An error in Anthropic's envelope passes as it is, since the client acts on its wording."""
+    """An error in Anthropic's envelope passes as it is, since the client acts on its wording.
+
+    Other servers use the envelope with words of their own for what is too long.
+    """
     try:
         content = fields(orjson.loads(body))
     except orjson.JSONDecodeError:
         content = {}
     if content.get("type") == "error" and fields(content.get("error")):
         own = from_error(content, answer.status)
+        if not quirks_of(call.quirks).genuine and errors.is_size(answer.status, own.message):
+            return errors.failure(call, answer, body)
         return Failed(own.type, own.message, answer.status, errors.kept(answer), body)
     return errors.failure(call, answer, body)
 

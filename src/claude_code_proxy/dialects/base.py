@@ -32,7 +32,8 @@ class Call(Struct, frozen=True):
     fields that it wants in a translated request beside the dialect's own. `seed` is unique to
     the reply: ids that the upstream does not give are made from it. `max_output_tokens` is what the user lets
     anyone ask for, `max_output` what the model takes, where that is known; 0 is no limit. `headers`
-    (names in lower case) and `query` are the client's.
+    (names in lower case) and `query` are the client's. `search_engine`: the user named one, so a web search need
+    not be the upstream's.
     """
 
     head: Head
@@ -46,6 +47,7 @@ class Call(Struct, frozen=True):
     headers: Mapping[str, str] = {}
     query: str = ""
     shown: str = ""
+    search_engine: bool = False
 
 
 class Outgoing(Struct, frozen=True):

@@ -50,6 +50,22 @@ def blocks_in(turns: Sequence[Message]) -> Iterator[Content]:
             yield from blocks_of(message["content"])
 
 
+def results_of(turns: Sequence[Message], calls: Sequence[str]) -> list[Content | None]:
+    """The result of each of these calls, which are ids in the order of the calls; None where there is none.
+
+    An id that comes twice stands for two calls, whose results come in their order; one result serves both.
+    """
+    results: dict[str, list[Content]] = {ident: [] for ident in calls}
+    for block in blocks_in(turns):
+        if block.get("type") == "tool_result" and block["tool_use_id"] in results:
+            results[block["tool_use_id"]].append(block)
+    found: list[Content | None] = []
+    for ident in calls:
+        mine = results[ident]
+        found.append(mine.pop(0) if len(mine) > 1 else mine[0] if mine else None)
+    return found
+
+
 def result_text(block: Content) -> str:
     """The text of a tool result. Its images and documents follow in a user message, and are announced here."""
     text = words_of(block)

@@ -1,4 +1,4 @@
-"""The text of a PDF, for models that cannot read one."""
+"""The text of a document, for models that cannot read one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import struct
 import zlib
 from collections import OrderedDict
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from claude_code_proxy.wire.json_text import fields
+
+if TYPE_CHECKING:
+    from claude_code_proxy.wire.messages import Content
 
 _MOST_KEPT: Final = 64
 _PAGES: Final = 200
@@ -35,6 +40,28 @@ _UNREADABLE: Final = (
 
 _kept: OrderedDict[bytes, str | None] = OrderedDict()
 """The texts of the last documents by digest: the next turn sends the same ones again."""
+
+
+def heading(block: Content) -> str:
+    """What stands before the content of a document block: its title, and what the client says of it."""
+    return f"{_title(block)}:" + (f"\n{block.get('context')}" if block.get("context") else "")
+
+
+def document_text(block: Content) -> str:
+    """A document block in words: its text, or that nobody can read it. As slow as `pdf_text`."""
+    source = fields(block.get("source"))
+    data = str(source.get("data") or "")
+    match source.get("type"):
+        case "text":
+            return f"{heading(block)}\n{data}"
+        case "base64" if source.get("media_type") == "application/pdf" and (text := pdf_text(data)):
+            return f"{heading(block)}\n{text}"
+        case _:
+            return f"[{_title(block)}: this model cannot read it.]"
+
+
+def _title(block: Content) -> str:
+    return str(block.get("title") or "document")
 
 
 def pdf_text(data: str) -> str | None:

@@ -120,6 +120,11 @@ def failure(call: Call, answer: Answer, body: bytes) -> Failed:
     return classified(_google(answer.status, content), code, words, headers, asked=asked, limited=_limited(content))
 
 
+def is_size(status: int, message: str) -> bool:
+    """Whether an error says, in whatever words, that more was asked for than there is room for."""
+    return status in _SIZE_STATUS and retold(message, "", 0) is not None
+
+
 def failure_inside(holder: dict[str, Any]) -> Failed:
     """What an error means that stands in a chunk or body which came with HTTP 200."""
     code, message = told_in(holder)

@@ -9,21 +9,20 @@ then. Which providers are read this way is a quirk of theirs; well-formed stream
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-import msgspec
 import orjson
 from msgspec import Struct
 
 from claude_code_proxy.dialects.errors import classified, told_in
+from claude_code_proxy.dialects.quirks import reader
 from claude_code_proxy.wire.events import Block, Failed, Signature, Stop, Text, Thinking, ToolArgs, ToolCall, Usage
 from claude_code_proxy.wire.failure import failed, from_error
 from claude_code_proxy.wire.json_text import fields, loads, paired
 from claude_code_proxy.wire.tap import usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from claude_code_proxy.wire.events import Event, StopReason
 
@@ -44,20 +43,19 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
 
     native: "untouched" streams pass byte for byte; "mended" ones are read and written anew.
     endpoint: where messages go: Anthropic's own path, or that of a cloud which takes the model from the path.
+    genuine: it is Anthropic, or a cloud that offers its models. Nobody else is sent the client's `safeguards`, which
+        name folders of the user's; and its errors say in the client's own words what is too long.
+    plain: it leaves out documents and references to tools (see `plain`).
     """
 
     native: Literal["untouched", "mended"] = "untouched"
     endpoint: Literal["messages", "vertex", "bedrock"] = "messages"
+    genuine: bool = False
+    plain: bool = False
 
 
-def quirks_of(row: Mapping[str, Any]) -> Quirks:
-    """The quirks of a provider's row. Raises `msgspec.ValidationError` naming what is wrong with it."""
-    return _quirks(orjson.dumps(dict(row), option=orjson.OPT_SORT_KEYS))
-
-
-@cache
-def _quirks(row: bytes) -> Quirks:
-    return msgspec.json.decode(row, type=Quirks)
+quirks_of: Final = reader(Quirks)
+"""Reads the quirks of a provider's row."""
 
 
 class _Open:

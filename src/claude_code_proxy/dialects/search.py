@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from claude_code_proxy.dialects.conversation import blocks_of
+from claude_code_proxy.wire.check import checked
 from claude_code_proxy.wire.events import Block, Stop, Text
+from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.json_text import items
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from claude_code_proxy.wire.events import Event
+    from claude_code_proxy.wire.head import Head
     from claude_code_proxy.wire.messages import Request
 
 _PREFIX: Final = "web_search"
@@ -55,6 +59,20 @@ def search_of(request: Request, seed: str) -> Search:
         for name in ("allowed_domains", "blocked_domains")
     )
     return Search(query[:_LONGEST], seed, allowed, blocked)
+
+
+def searching(head: Head, seed: str) -> Search | None:
+    """The search that a request for nothing else wants; None for any other request, as nearly all are."""
+    tools, messages = head.fields.get("tools"), head.fields.get("messages")
+    if tools is None or messages is None or b'"web_search' not in bytes(tools):
+        return None
+    try:
+        request: Any = checked(
+            {"tools": msgspec.json.decode(tools), "messages": msgspec.json.decode(messages)}, counting=True
+        )
+    except (ApiError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # whoever is asked will say what is wrong with it
+    return search_of(request, seed) if is_search(request) else None
 
 
 def unavailable(search: Search, why: str) -> tuple[Event, ...]:

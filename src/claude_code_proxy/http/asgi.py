@@ -18,6 +18,8 @@ _DRAIN: Final = 8
 sending does not read the answer that says so."""
 
 
+_SIMPLE: Final = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
+
 _IDENTITY: Final = frozenset({"", "identity"})
 
 
@@ -28,9 +30,12 @@ class ClientGone(Exception):
 def client_headers(scope: Scope) -> dict[str, str]:
     """The request's headers, see `every_header`.
 
-    Raises `ApiError` for a body in an encoding, which would have to be unpacked before it can be checked.
+    Raises `ApiError` for a body in an encoding, which would have to be unpacked before it can be checked, and for
+    one that says it is a form or a text: a web page can send those anywhere without asking first.
     """
     headers = every_header(scope)
+    if headers.get("content-type", "").partition(";")[0].strip().lower() in _SIMPLE:
+        raise error("invalid_request_error", "Send the body as JSON: content-type: application/json.", status=415)
     if headers.get("content-encoding", "").strip().lower() not in _IDENTITY:
         raise error("invalid_request_error", "The request body must not be compressed.")
     return headers

@@ -15,6 +15,9 @@ from claude_code_proxy.wire.failure import envelope, failed
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+HEALTH: Final = frozenset({"/healthz", "/readyz"})
+"""The pages for whoever watches over the proxy."""
+
 _GREETING: Final = {"message": "Claude Code Proxy"}
 
 

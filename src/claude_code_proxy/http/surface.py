@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.edge import answered
+from claude_code_proxy.http.origin import keep_out
+from claude_code_proxy.http.pages import HEALTH
 from claude_code_proxy.wire.failure import ApiError, Failed
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from claude_code_proxy.http.asgi import Receive, Scope, Send
     from claude_code_proxy.http.passage import Passage
+    from claude_code_proxy.settings import Settings
 
     Endpoint = Callable[[Scope, Receive, Send, str], Awaitable[None]]
 
@@ -48,15 +51,26 @@ def _pin(path: str) -> str:
 class Surface:
     """The ASGI application: endpoints by path, other paths of providers whose paths pass, and pages."""
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], passage: Passage, pages: Starlette) -> None:
-        self._endpoints, self._passage, self._pages = endpoints, passage, pages
+    def __init__(
+        self, settings: Settings, endpoints: Mapping[str, Endpoint], passage: Passage, pages: Starlette
+    ) -> None:
+        self._settings, self._endpoints, self._passage, self._pages = settings, endpoints, passage, pages
 
-    def use(self, endpoints: Mapping[str, Endpoint], passage: Passage) -> None:
+    def use(self, settings: Settings, endpoints: Mapping[str, Endpoint], passage: Passage) -> None:
         """Let these serve from now on; what the others have begun they end."""
-        self._endpoints, self._passage = endpoints, passage
+        self._settings, self._endpoints, self._passage = settings, endpoints, passage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = scope["type"] == "http" and scope["method"] != "HEAD"
+        if scope["type"] != "http":
+            await self._pages(scope, receive, send)
+            return
+        if scope["path"] not in HEALTH:  # which whoever watches the proxy asks for under any name
+            try:
+                keep_out(scope, self._settings)
+            except ApiError as cause:
+                await answered(_fail(cause), send, Record(scope))
+                return
+        asked = scope["method"] != "HEAD"
         place = split(scope["path"]) if asked else None
         if asked and (place is None or place[1] == MODELS) and (way := self._passage.way(scope)):
             await self._passage(scope, receive, send, way)
@@ -66,10 +80,11 @@ class Surface:
             return
         pinned, endpoint = place
         if scope["method"] != (method := _METHODS[endpoint]):
-            await answered(_refuse(method), send, Record(scope))
+            refusal = Failed("invalid_request_error", f"Use {method} here.", 405, ((b"allow", method.encode()),))
+            await answered(_fail(ApiError(refusal)), send, Record(scope))
             return
         await self._endpoints[endpoint](scope, receive, send, pinned)
 
 
-async def _refuse(method: str) -> None:
-    raise ApiError(Failed("invalid_request_error", f"Use {method} here.", 405, ((b"allow", method.encode()),)))
+async def _fail(cause: ApiError) -> None:
+    raise cause

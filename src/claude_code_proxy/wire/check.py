@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from claude_code_proxy.wire.failure import error
+from claude_code_proxy.wire.failure import ApiError, Failed, error
 from claude_code_proxy.wire.json_text import MOST, fields, items
 
 if TYPE_CHECKING:
-    from claude_code_proxy.wire.failure import ApiError
     from claude_code_proxy.wire.messages import Request
 
 _WORDS: Final[dict[type, str]] = {
@@ -83,6 +82,8 @@ def checked(body: object, *, counting: bool = False) -> Request:
             _expect(fields(request.get(name)).get(one), (str, type(None)), name, one)
     if not 0 <= request.get("max_tokens", 0) <= MOST:
         raise _error("must be between 0 and 2^53", "max_tokens")
+    if request.get("thread") is not None and not counting:
+        raise no_thread()
     if not request["messages"]:
         raise _error("at least one message is required", "messages")
     for n, message in enumerate(items(request["messages"])):
@@ -93,6 +94,17 @@ def checked(body: object, *, counting: bool = False) -> Request:
     for n, sequence in enumerate(items(request.get("stop_sequences"))):
         _expect(sequence, (str,), "stop_sequences", n)
     return cast("Request", request)
+
+
+def no_thread() -> ApiError:
+    """What to say to a request that begins or goes on with a conversation which the server keeps.
+
+    One that goes on holds nothing but what is new. Told this, Anthropic's SDKs send the whole conversation instead.
+    Source: the anthropic SDK 2.12, lib/threads, whose `tool_runner` keeps its conversations there.
+    """
+    message = "thread: conversations are not kept here. Send the whole conversation without this field."
+    details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    return ApiError(Failed("invalid_request_error", message, 400, details=details))
 
 
 def _check_message(value: object, *where: str | int) -> None:

@@ -6,7 +6,7 @@ The table is the one that the Messages API documents and Claude Code acts on: 4x
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from msgspec import Struct
@@ -44,7 +44,7 @@ class Failed(Struct, frozen=True):
     `status` is the HTTP status to answer while nothing has been sent; once a stream runs only `type` and
     `message` can be told. `headers` go with the answer (`retry-after`, `x-should-retry`, a native
     upstream's own). `body` replaces the envelope: a native upstream's error, byte for byte, because the
-    client acts on its exact wording.
+    client acts on its exact wording. `details` stand in the envelope's error, for clients that read them.
     """
 
     type: str
@@ -52,6 +52,7 @@ class Failed(Struct, frozen=True):
     status: int
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes | None = None
+    details: dict[str, Any] | None = None
 
 
 class ApiError(Exception):
@@ -110,5 +111,6 @@ def error_event(failure: Failed) -> bytes:
     return b"event: error\ndata: %b\n\n" % orjson.dumps({"type": "error", "error": _error(failure)})
 
 
-def _error(failure: Failed) -> dict[str, str]:
-    return {"type": failure.type, "message": paired(failure.message)}
+def _error(failure: Failed) -> dict[str, Any]:
+    details = {} if failure.details is None else {"details": failure.details}
+    return {"type": failure.type, "message": paired(failure.message), **details}

@@ -17,8 +17,8 @@ from claude_code_proxy.dialects.conversation import (
     NO_RESULT,
     SERVER_BLOCKS,
     as_text,
-    blocks_in,
     blocks_of,
+    results_of,
     system_text,
     text_in,
     words_of,
@@ -169,14 +169,8 @@ def _stood_in(parts: list[Part]) -> list[Part]:
 
 def _responses(turns: Sequence[Message], calls: Sequence[_Wanted], rules: Rules) -> Iterator[Part]:
     """A response for every call, in the calls' order, then the media that may not stand in them."""
-    results: dict[str, list[Content]] = {call.ident: [] for call in calls}
-    for block in blocks_in(turns):
-        if block.get("type") == "tool_result" and block["tool_use_id"] in results:
-            results[block["tool_use_id"]].append(block)
     later: list[Part] = []
-    for call in calls:
-        mine = results[call.ident]
-        result = mine.pop(0) if len(mine) > 1 else mine[0] if mine else None
+    for call, result in zip(calls, results_of(turns, [call.ident for call in calls]), strict=True):
         response = _response(call, result, rules)
         media = _media(result) if result else []
         inside = [part for part in media if rules.media_in_results and _may_stand_inside(part)]

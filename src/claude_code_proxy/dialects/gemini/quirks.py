@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Final, Literal
 
-import msgspec
-import orjson
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from claude_code_proxy.dialects.quirks import reader
 
 MAX_STOPS: Final = 5
 """How many stop sequences are taken."""
@@ -28,11 +24,5 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     call_ids: bool = True
 
 
-def quirks_of(row: Mapping[str, Any]) -> Quirks:
-    """The quirks of a provider's row. Raises `msgspec.ValidationError` naming what is wrong with it."""
-    return _quirks(orjson.dumps(dict(row), option=orjson.OPT_SORT_KEYS))
-
-
-@cache
-def _quirks(row: bytes) -> Quirks:
-    return msgspec.json.decode(row, type=Quirks)
+quirks_of: Final = reader(Quirks)
+"""Reads the quirks of a provider's row."""

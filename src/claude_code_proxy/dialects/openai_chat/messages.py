@@ -21,10 +21,11 @@ from claude_code_proxy.dialects.conversation import (
     blocks_in,
     blocks_of,
     result_text,
+    results_of,
     system_text,
     text_in,
 )
-from claude_code_proxy.dialects.documents import pdf_text
+from claude_code_proxy.dialects.documents import document_text, heading
 from claude_code_proxy.dialects.names import upstream_id, upstream_name
 from claude_code_proxy.wire import signature
 from claude_code_proxy.wire.json_text import fields, items
@@ -123,14 +124,9 @@ def _reasoning(turns: Sequence[Message], model: str, quirks: Quirks, *, called: 
 
 def _answers(turns: Sequence[Message], calls: Sequence[_Wanted], quirks: Quirks) -> Iterator[dict[str, Any]]:
     """A run of user and system messages: first a result for every call, in the calls' order, then the rest."""
-    results: dict[str, list[Content]] = {call.ident: [] for call in calls}
-    for block in blocks_in(turns):
-        if block.get("type") == "tool_result" and block["tool_use_id"] in results:
-            results[block["tool_use_id"]].append(block)
+    answered = {call.ident for call in calls}
     later: list[Part] = []
-    for call in calls:
-        mine = results[call.ident]
-        result = mine.pop(0) if len(mine) > 1 else mine[0] if mine else None
+    for call, result in zip(calls, results_of(turns, [call.ident for call in calls]), strict=True):
         yield _tool_message(call.sent, NO_RESULT if result is None else result_text(result))
         later += _result_media(result, quirks) if result else ()
     parts = later
@@ -147,7 +143,7 @@ def _answers(turns: Sequence[Message], calls: Sequence[_Wanted], quirks: Quirks)
                 parts.append(_text_part(f"<system-reminder>\n{text}\n</system-reminder>"))
             continue
         for block in blocks_of(message["content"]):
-            if block.get("type") != "tool_result" or block["tool_use_id"] not in results:
+            if block.get("type") != "tool_result" or block["tool_use_id"] not in answered:
                 parts += _user_parts(block, quirks)
     yield from _user(parts)
 
@@ -198,24 +194,18 @@ def _image(block: Content) -> Part:
 
 def _document(block: Content, quirks: Quirks) -> list[Part]:
     source = fields(block.get("source"))
-    title = str(block.get("title") or "document")
-    heading = f"{title}:" + (f"\n{block.get('context')}" if block.get("context") else "")
-    data = str(source.get("data") or "")
     match source.get("type"):
-        case "text":
-            return [_text_part(f"{heading}\n{data}")]
         case "content":
             inner = [part for one in blocks_of(source.get("content")) for part in _user_parts(one, quirks)]
-            return [_text_part(heading), *inner] if block.get("title") or block.get("context") else inner
+            return [_text_part(heading(block)), *inner] if block.get("title") or block.get("context") else inner
         case "base64" if quirks.files:
-            url = f"data:{source.get('media_type', 'application/pdf')};base64,{data}"
+            title = str(block.get("title") or "document")
+            url = f"data:{source.get('media_type', 'application/pdf')};base64,{source.get('data') or ''}"
             name = title if title.lower().endswith(".pdf") else f"{title}.pdf"
-            about = [_text_part(heading)] if block.get("context") else []
+            about = [_text_part(heading(block))] if block.get("context") else []
             return [*about, {"type": "file", "file": {"filename": name, "file_data": url}}]
-        case "base64" if source.get("media_type") == "application/pdf" and (text := pdf_text(data)):
-            return [_text_part(f"{heading}\n{text}")]
         case _:
-            return [_text_part(f"[{title}: this model cannot read it.]")]
+            return [_text_part(document_text(block))]
 
 
 def _text_part(text: str) -> Part:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Final, Literal
 
-import msgspec
-import orjson
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+from claude_code_proxy.dialects.quirks import reader
 
 MAX_STOPS: Final = 4
 """How many stop sequences an upstream takes (OpenAI's limit)."""
@@ -35,6 +30,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     effort: where the wish for more or less thinking goes: a field `reasoning_effort`, OpenRouter's
         `reasoning` object, or nowhere.
     session_key: the field that takes a stable, anonymous key of the session, which steers prompt caches.
+    web_search: the type of the tool with which its server searches the web, if it has one.
     min_tokens: the smallest output limit that is taken.
     """
 
@@ -48,14 +44,9 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     think: Literal["", "opened"] = ""
     effort: Literal["", "reasoning_effort", "reasoning"] = ""
     session_key: str = ""
+    web_search: str = ""
     min_tokens: int = 1
 
 
-def quirks_of(row: Mapping[str, Any]) -> Quirks:
-    """The quirks of a provider's row. Raises `msgspec.ValidationError` naming what is wrong with it."""
-    return _quirks(orjson.dumps(dict(row), option=orjson.OPT_SORT_KEYS))
-
-
-@cache
-def _quirks(row: bytes) -> Quirks:
-    return msgspec.json.decode(row, type=Quirks)
+quirks_of: Final = reader(Quirks)
+"""Reads the quirks of a provider's row."""

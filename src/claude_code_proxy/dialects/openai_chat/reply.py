@@ -20,6 +20,8 @@ from claude_code_proxy.dialects.openai_chat.quirks import MAX_STOPS, quirks_of
 from claude_code_proxy.dialects.openai_chat.reasoning import add_details, text_of
 from claude_code_proxy.dialects.openai_chat.shim import SchemaCalls
 from claude_code_proxy.dialects.openai_chat.usage import usage_in
+from claude_code_proxy.dialects.openai_chat.web import Searched
+from claude_code_proxy.dialects.search import searching
 from claude_code_proxy.wire import signature
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.events import (
@@ -101,6 +103,8 @@ def reply(call: Call, outgoing: Outgoing, answer: Answer, watch: Watch) -> Reply
         filters.append(leaked(call.seed, outgoing.tools))
     if stops := _unwatched_stops(call, rule):
         filters.append(StopSequences(stops, prompt_tokens=lambda: count(call.head)))
+    if quirks.web_search and (search := searching(call.head, call.seed)):
+        filters.append(Searched(search))
     return translated(call, answer, watch, decoder, *filters)
 
 

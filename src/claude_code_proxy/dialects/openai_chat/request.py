@@ -14,6 +14,7 @@ from claude_code_proxy.dialects.openai_chat import shim
 from claude_code_proxy.dialects.openai_chat.effort import effort_fields
 from claude_code_proxy.dialects.openai_chat.messages import chat_messages
 from claude_code_proxy.dialects.openai_chat.quirks import MAX_STOPS, quirks_of
+from claude_code_proxy.dialects.openai_chat.web import search_tool
 from claude_code_proxy.wire.check import checked
 from claude_code_proxy.wire.events import Stop
 from claude_code_proxy.wire.head import body_of
@@ -35,10 +36,13 @@ def request(call: Call) -> Outgoing | Local | Search:
     asked = checked(body_of(call.head))
     if asked["max_tokens"] == 0:  # a client that warms a cache wants no answer
         return Local((Stop("end_turn"),))
-    if search.is_search(asked):
-        return search.search_of(asked, call.seed)
+    wanted, quirks = search.search_of(asked, call.seed) if search.is_search(asked) else None, quirks_of(call.quirks)
+    if wanted and not quirks.web_search:
+        return wanted
     tools = {upstream_name(tool["name"]): tool for tool in offered(asked)}
-    body = chat_request(asked, tools, call, quirks_of(call.quirks))
+    body = chat_request(asked, tools, call, quirks)
+    if wanted:
+        body["tools"] = [search_tool(quirks.web_search, wanted)]
     return Outgoing(f"{call.base_url}/chat/completions", json_body(body), tools=tools)
 
 

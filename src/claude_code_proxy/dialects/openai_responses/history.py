@@ -18,6 +18,7 @@ from claude_code_proxy.dialects.conversation import (
     as_text,
     blocks_in,
     blocks_of,
+    results_of,
     system_text,
 )
 from claude_code_proxy.dialects.names import upstream_id, upstream_name
@@ -151,19 +152,14 @@ class _Turn:
 
 def _answers(turns: Sequence[Message], calls: Sequence[_Wanted], quirks: Quirks) -> Iterator[Item]:
     """A run of user and system messages: first a result for every call, in the calls' order, then the rest."""
-    results: dict[str, list[Content]] = {call.ident: [] for call in calls}
-    for block in blocks_in(turns):
-        if block.get("type") == "tool_result" and block["tool_use_id"] in results:
-            results[block["tool_use_id"]].append(block)
-    for call in calls:
-        mine = results[call.ident]
-        result = mine.pop(0) if len(mine) > 1 else mine[0] if mine else None
+    answered = {call.ident for call in calls}
+    for call, result in zip(calls, results_of(turns, [call.ident for call in calls]), strict=True):
         yield _output(call.sent, NO_RESULT if result is None else output_of(result, quirks))
     parts: list[Item] = []
     for message in turns:
         if message["role"] != "system":
             for block in blocks_of(message["content"]):
-                if block.get("type") != "tool_result" or block["tool_use_id"] not in results:
+                if block.get("type") != "tool_result" or block["tool_use_id"] not in answered:
                     parts += parts_of(block, quirks)
         elif (text := system_text(message["content"])) and quirks.system_role == "user":
             parts.append(text_part(f"<system-reminder>\n{text}\n</system-reminder>"))

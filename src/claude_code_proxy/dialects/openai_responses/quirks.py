@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Final, Literal
 
-import msgspec
-import orjson
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from claude_code_proxy.dialects.quirks import reader
 
 
 class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,11 +31,5 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     min_tokens: int = 16
 
 
-def quirks_of(row: Mapping[str, Any]) -> Quirks:
-    """The quirks of a provider's row. Raises `msgspec.ValidationError` naming what is wrong with it."""
-    return _quirks(orjson.dumps(dict(row), option=orjson.OPT_SORT_KEYS))
-
-
-@cache
-def _quirks(row: bytes) -> Quirks:
-    return msgspec.json.decode(row, type=Quirks)
+quirks_of: Final = reader(Quirks)
+"""Reads the quirks of a provider's row."""

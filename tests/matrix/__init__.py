@@ -1,0 +1,1 @@
+"""Every feature of the real clients on every dialect."""

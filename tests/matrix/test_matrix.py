@@ -1,0 +1,42 @@
+"""Every scenario on every dialect, and the table that tells of it."""
+
+from __future__ import annotations
+
+import os
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from e2e.claude import VERSION
+
+from . import scenarios_cache, scenarios_clients, scenarios_limits, scenarios_tools
+from .cells import SCENARIOS, page
+from .dialects import ALL
+
+if TYPE_CHECKING:
+    from .cells import Cells
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PLAYED = (scenarios_tools, scenarios_clients, scenarios_limits, scenarios_cache)
+ROWS = [name for module in PLAYED for name, play in SCENARIOS.items() if play.__module__ == module.__name__]
+PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
+NAMES = [dialect.name for dialect in ALL]
+
+
+@pytest.mark.parametrize("dialect", NAMES)
+@pytest.mark.parametrize("scenario", ROWS)
+async def test_cell(cells: Cells, scenario: str, dialect: str) -> None:
+    assert await cells.found(scenario, dialect)
+
+
+async def test_the_page_tells_what_was_found(cells: Cells) -> None:
+    wanted = list(product(ROWS, NAMES))
+    if any(cell not in cells.tasks for cell in wanted):
+        pytest.skip("only a part of the matrix was played")
+    found = {cell: await cells.found(*cell) for cell in wanted}
+    if os.environ.get("WRITE_COMPATIBILITY"):
+        PAGE.write_text(page(found, VERSION), "utf-8")
+    assert PAGE.read_text("utf-8") == page(found, VERSION)
