@@ -134,3 +134,8 @@ def test_what_is_true_is_learned_however_uneven_the_replies() -> None:
     assert factor.mean == pytest.approx(1.25, abs=0.1)
     assert 0.04 < factor.spread < 0.2
     assert factor.least(0.0) < 1.25
+
+
+@pytest.mark.parametrize("ratio", [0.01, 0.29, 3.1, 50.0])
+def test_nothing_is_learned_from_a_count_that_no_tokenizer_gives(ratio: float) -> None:
+    assert learned(*[times(ratio)] * 5) == Factor()

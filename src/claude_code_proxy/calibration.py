@@ -29,7 +29,7 @@ _ENOUGH: Final = 3
 """Replies after which a target counts as calibrated."""
 
 _LEAST, _MOST = 0.3, 3.0
-"""No tokenizer is further from the estimate; a count that is, is nonsense."""
+"""No tokenizer is further from the estimate; a count that is, is nonsense, and nothing is learned from it."""
 
 _SHORTEST: Final = 1000
 """Tokens of a prompt below which what a server's template puts around it would be taken for the tokenizer's doing."""
@@ -77,7 +77,6 @@ class Factor(Struct, frozen=True, gc=False):
 
     def with_reply(self, ratio: float) -> Factor:
         """The factor after one more reply; newer ones slowly take the place of older ones."""
-        ratio = min(max(ratio, _LEAST), _MOST)
         if not self.replies:
             return Factor(ratio, 0.0, 1)
         weight = 1 / min(self.replies + 1, _FIRST)
@@ -120,7 +119,8 @@ class Calibration:
             return
         if context and estimate > _WHOLE * context:
             return
-        self._keep(target, self.factor(target).with_reply(tokens / estimate))
+        if _LEAST <= (ratio := tokens / estimate) <= _MOST:
+            self._keep(target, self.factor(target).with_reply(ratio))
 
     def _keep(self, target: str, factor: Factor) -> None:
         self._factors[target] = factor
