@@ -70,7 +70,7 @@ class Start(Protocol):
 
 
 @asynccontextmanager
-async def serving(home: Path, **env: str) -> AsyncIterator[Proxy]:
+async def serving(home: Path, *, app: str = "server:app", **env: str) -> AsyncIterator[Proxy]:
     """Run the server with these variables and no others, until the block ends."""
     port = _free_port()
     clean = {
@@ -82,7 +82,7 @@ async def serving(home: Path, **env: str) -> AsyncIterator[Proxy]:
         "PYTHONUNBUFFERED": "1",
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "uvicorn", "server:app", "--host", "127.0.0.1", "--port", str(port)),
+        *(sys.executable, "-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port)),
         cwd=ROOT,
         env=clean | env,
         stdin=asyncio.subprocess.DEVNULL,

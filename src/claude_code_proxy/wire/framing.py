@@ -6,12 +6,13 @@ line ends. Only LF, CR and CRLF end a line here, as the standard of server-sent 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_BOM = b"\xef\xbb\xbf"
+BOM: Final = b"\xef\xbb\xbf"
+"""The byte order mark that a stream may begin with."""
 
 
 class SSE:
@@ -44,7 +45,7 @@ class SSE:
             self._rest.clear()
         if self._fresh and chunk:
             self._fresh = False
-            chunk = chunk.removeprefix(_BOM)
+            chunk = chunk.removeprefix(BOM)
         return chunk
 
     def _lines(self, text: bytes) -> Sequence[bytes]:
