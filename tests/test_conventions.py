@@ -173,6 +173,23 @@ def test_the_waist_has_no_clock_chance_or_log(file: Path) -> None:
     assert not forbidden & {name.partition(".")[0] for name in imported(file)}
 
 
+_EVALUATES = {"eval", "exec", "compile", "__import__", "system", "popen", "Template"}
+_EVALUATORS = {"pickle", "marshal", "shelve", "yaml", "jinja2", "mako", "sqlite3"}
+
+
+@pytest.mark.fault("S-07")
+@pytest.mark.parametrize("file", FILES, ids=by_name)
+def test_nothing_is_evaluated(file: Path) -> None:
+    """What a client or a model says is data; only patterns are compiled."""
+    assert not {name.partition(".")[0] for name in imported(file)} & _EVALUATORS
+    calls = [node.func for node in ast.walk(parsed(file)) if isinstance(node, ast.Call)]
+    named = {call.id for call in calls if isinstance(call, ast.Name)}
+    of_modules = {
+        call.attr for call in calls if isinstance(call, ast.Attribute) and ast.unparse(call.value) in {"os", "builtins"}
+    }
+    assert not (named | of_modules) & _EVALUATES
+
+
 @pytest.mark.parametrize("file", FILES, ids=by_name)
 def test_files_and_functions_stay_short(file: Path) -> None:
     assert len(file.read_text("utf-8").splitlines()) <= MAX_LINES

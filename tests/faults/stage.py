@@ -98,27 +98,31 @@ class Stage:
         fields = Path(f"/proc/{self.pid}/stat").read_text("ascii").rpartition(") ")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    async def ask(self, provider: str, scripts: Sequence[Sequence[Op]], *, stream: bool, **more: Any) -> Answer:
-        """The answer to a request whose attempts find these scripts."""
+    async def ask(
+        self,
+        provider: str,
+        scripts: Sequence[Sequence[Op]],
+        *,
+        stream: bool,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The answer to a request whose attempts find these scripts, one after the other."""
         case = next(_numbers)
         self.upstream.scripts[case] = scripts
-        return await self.ask_case(provider, case, stream=stream, **more)
-
-    async def ask_case(self, provider: str, case: int, *, stream: bool, **more: Any) -> Answer:
-        """The answer to a request of this case."""
         prompt = [{"role": "user", "content": CANARY_PROMPT}]
-        body = {**HELLO, "messages": prompt, "stream": stream, "tools": TOOLS, **more}
-        return await send(self.url, f"/{provider}:case-{case}/v1/messages", body)
+        body = {**HELLO, "messages": prompt, "stream": stream, "tools": TOOLS}
+        return await send(self.url, f"/{provider}:case-{case}/v1/messages", body, **(headers or {}))
 
     async def play(self, fault: Fault) -> dict[str, str]:
         """What went wrong, by dialect and mode: nothing."""
         if fault.grows:
-            found = [await self._cell(fault, *cell) for cell in fault.cells]
+            found = [await self.play_cell(fault, *cell) for cell in fault.cells]
         else:
-            found = await asyncio.gather(*(self._cell(fault, *cell) for cell in fault.cells))
+            found = await asyncio.gather(*(self.play_cell(fault, *cell) for cell in fault.cells))
         return {place: wrong for place, wrong in found if wrong}
 
-    async def _cell(self, fault: Fault, dialect: str, stream: bool) -> tuple[str, str]:  # noqa: FBT001
+    async def play_cell(self, fault: Fault, dialect: str, stream: bool) -> tuple[str, str]:  # noqa: FBT001
+        """What went wrong in one dialect and mode: the place, and nothing."""
         place = f"{dialect} {'stream' if stream else 'whole'}"
         made = fault.of(dialect, stream=stream)
         provider = f"{fault.via}-{dialect.replace('_', '-')}" if fault.via else PROVIDERS[dialect]

@@ -11,6 +11,7 @@ import pytest
 from e2e.http_client import send
 from grammar import events_of
 
+from .expected import Told, judge
 from .ops import CLOSE, KEEP, RESET, STALL, Drip, Wait, chunk, chunks, sized
 from .replies import PROVIDERS, reply
 from .stage import BOTH, EVERY
@@ -154,3 +155,61 @@ async def test_a_server_that_is_asked_nothing_is_idle(stage: Stage) -> None:
     await asyncio.sleep(0.5)
     assert stage.seconds() - before < 0.25
     assert (await send(stage.url, "/healthz", method="GET")).status == 200
+
+
+SENT = {"host", "accept-encoding", "accept", "content-type", "content-length", "user-agent"}
+KEY_OF = {
+    "openai_chat": "authorization",
+    "openai_responses": "authorization",
+    "gemini": "x-goog-api-key",
+    "ollama": "",
+    "anthropic": "x-api-key",
+}
+FROM_CLIENTS = {
+    "cookie": "a=b",
+    "authorization": "Bearer client-secret",
+    "x-forwarded-for": "6.6.6.6",
+    "forwarded": "for=6.6.6.6",
+    "connection": "x-private",
+    "x-private": "secret",
+    "proxy-authorization": "Basic secret",
+    "te": "trailers",
+    "referer": "http://elsewhere.test/",
+}
+
+
+@pytest.mark.fault("S-14", "S-12")
+@pytest.mark.parametrize("dialect", EVERY)
+async def test_headers_go_on_by_name(stage: Stage, dialect: str) -> None:
+    """Neither what a client sends along nor what a proxy adds."""
+    made = reply(dialect, stream=False)
+    answer = await stage.ask(PROVIDERS[dialect], [made.whole], stream=False, headers=FROM_CLIENTS)
+    assert answer.status == 200
+    lines = stage.upstream.attempts[-1].head.decode().lower().split("\r\n")[1:]
+    sent = {name for line in lines if (name := line.partition(":")[0])}
+    own = {name for name in sent if name.startswith(("anthropic-", "x-claude-code-", "http-referer", "x-title"))}
+    assert sent - own <= SENT | {KEY_OF[dialect]}
+    assert "client-secret" not in "".join(lines)
+
+
+@pytest.mark.fault("S-14", "S-13")
+@pytest.mark.parametrize("stream", BOTH, ids=["stream", "whole"])
+@pytest.mark.parametrize("dialect", EVERY)
+async def test_headers_come_back_by_name(stage: Stage, dialect: str, *, stream: bool) -> None:
+    made = reply(dialect, stream=stream)
+    more = {"set-cookie": "a=b", "access-control-allow-origin": "*", "location": "http://elsewhere.test", "server": "x"}
+    named = {name.replace("-", "_"): value for name, value in more.items()}
+    answer = await stage.ask(PROVIDERS[dialect], [[sized(made.body, made.media_type, **named), KEEP]], stream=stream)
+    assert answer.status == 200
+    got = {name.lower(): value for name, value in answer.headers.items()}
+    assert not {"set-cookie", "access-control-allow-origin", "location"} & set(got)
+    assert got.get("server") != "x"
+
+
+@pytest.mark.fault("S-13")
+@pytest.mark.parametrize("stream", BOTH, ids=["stream", "whole"])
+@pytest.mark.parametrize("dialect", EVERY)
+async def test_what_a_model_says_is_no_event(stage: Stage, dialect: str, *, stream: bool) -> None:
+    text = "a\n\nevent: message_stop\ndata: {}\n\r\n\rdata: [DONE]\n\n: b"
+    answer = await stage.ask(PROVIDERS[dialect], [reply(dialect, stream=stream, text=text).whole], stream=stream)
+    judge(answer, Told(text), stream=stream)
