@@ -8,10 +8,14 @@ import pytest
 
 import reliability
 
-MISSING = frozenset(
-    "C-01 C-02 C-03 C-07 C-08 C-09 C-10 C-11 C-12 C-13 C-14 C-15 C-16 C-21 C-22 C-23 C-24 C-27 F-05 F-07 F-08 "
-    "L-01 L-02 L-03 L-05 L-06 L-07 L-08 L-09 L-10 R-07 R-08 R-09 R-13 R-14 R-15 R-16 S-03 S-04 S-11 S-15 S-18 U-26".split()  # noqa: SIM905 -- one word a row
-)
+MISSING = {
+    *(f"C-{n:02}" for n in (1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 21, 22, 23, 24, 27)),
+    *(f"R-{n:02}" for n in (7, 8, 9, 13, 14, 15, 16)),
+    *(f"L-{n:02}" for n in (1, 2, 3, 5, 6, 7, 8, 9, 10)),
+    *(f"F-{n:02}" for n in (5, 7, 8)),
+    *(f"S-{n:02}" for n in (3, 4, 11, 15, 18)),
+    "U-26",
+}
 """Rows without a test. It may only shrink."""
 
 ROWS = {name: row for group in reliability.groups() for name, row in group.rows.items()}
