@@ -167,7 +167,7 @@ def _wish(exchange: Exchange, settings: Settings) -> Wish:
         (lambda one: settings.patience(one.provider)) if exchange.head.stream else (lambda _: end - clock()),
         client.get(_SESSION, ""),
         client.get(_REPEATED, "0") != "0",
-        settings.retries,
+        settings.upstream_retries,
         exchange.tried,
     )
 

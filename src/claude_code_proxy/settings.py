@@ -31,10 +31,6 @@ APP: Final = "claude-code-proxy"
 ENV_FILE: Final = "CLAUDE_CODE_PROXY_ENV_FILE"
 CONFIG_FILE: Final = "CLAUDE_CODE_PROXY_CONFIG"
 
-FAR: Final = 120.0
-NEAR: Final = 600.0
-"""The FIRST_BYTE_TIMEOUT where none is set: of hosts elsewhere, and on this machine or in a private network."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -59,11 +55,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     web_search_base_url: str = ""
     max_body: int = 32 << 20
     connect_timeout: float = 10.0
-    first_byte_timeout: float = 0.0
+    first_byte_timeout: float = 120.0
+    local_first_byte_timeout: float = 600.0
     idle_timeout: float = 600.0
     answer_timeout: float = 600.0
     stream_timeout: float = 3600.0
-    retries: int = 2
+    upstream_retries: int = 2
     upstream_proxy: str = ""
     ssl_cert_file: str = ""
     ping_interval: float = 15.0
@@ -71,7 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def patience(self, provider: Provider) -> float:
         """Seconds within which a provider must begin a streamed reply: a model nearby may have to be loaded first."""
-        return self.first_byte_timeout or (NEAR if is_near(provider.base_url) else FAR)
+        return self.local_first_byte_timeout if is_near(provider.base_url) else self.first_byte_timeout
 
     def __repr__(self) -> str:
         return f"Settings({self.preferred_provider!r}, {len(self.providers)} providers)"  # never the key
@@ -185,11 +182,12 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "WEB_SEARCH_BASE_URL": _address,
     "CONNECT_TIMEOUT": _seconds,
     "FIRST_BYTE_TIMEOUT": _seconds,
+    "LOCAL_FIRST_BYTE_TIMEOUT": _seconds,
     "IDLE_TIMEOUT": _seconds,
     "ANSWER_TIMEOUT": _seconds,
     "STREAM_TIMEOUT": _seconds,
     "PING_INTERVAL": _seconds,
-    "RETRIES": _whole,
+    "UPSTREAM_RETRIES": _whole,
     "UPSTREAM_PROXY": _proxy,
     "SSL_CERT_FILE": _certificates,
 }
