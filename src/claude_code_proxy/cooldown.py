@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 LIMITED: Final = 10.0
 """Seconds that a key rests after a 429 that does not say how long."""
 
-LONGEST_LIMITED: Final = 300.0
-"""Seconds that it rests at most, whatever the provider said: a limit may have been lifted."""
+SHORTEST_LIMITED, LONGEST_LIMITED = 1.0, 300.0
+"""Seconds that it rests at least and at most, whatever the provider said: a limit may have been lifted."""
 
 REFUSED: Final = 300.0
 """Seconds that a key rests which was refused: somebody may mend it meanwhile."""
@@ -33,7 +33,7 @@ class Cooldowns:
 
     def limited(self, provider: str, model: str, key: str, now: float, seconds: float | None) -> None:
         """A key met a limit on this model; `seconds` is what the provider said, if it did."""
-        rest = LIMITED if seconds is None else min(max(seconds, 0.0), LONGEST_LIMITED)
+        rest = LIMITED if seconds is None else min(max(seconds, SHORTEST_LIMITED), LONGEST_LIMITED)
         self._rest((provider, model, key), now, rest)
 
     def refused(self, provider: str, key: str, now: float) -> None:
