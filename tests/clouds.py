@@ -46,7 +46,7 @@ async def serving(
     pinned: str, env: Mapping[str, str], asked: Mapping[str, Any], **headers: str
 ) -> AsyncGenerator[Exchange]:
     """The server's answer to one message."""
-    settings = load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": "", **env})
+    settings = load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": "", "UPSTREAM_RETRIES": "0", **env})
     pool = Pool(settings)
     exchange = Exchange(
         json.dumps(asked).encode(), headers={name.replace("_", "-"): value for name, value in headers.items()}

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from claude_code_proxy.calibration import Calibration
 from claude_code_proxy.catalogue import Catalogue
 from claude_code_proxy.gateway import Known, preparations
+from claude_code_proxy.health import Health
 from claude_code_proxy.http.count_tokens import CountTokens
 from claude_code_proxy.http.guard import warn_if_open
 from claude_code_proxy.http.messages import Messages
@@ -44,10 +45,10 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     log_to_stderr()
     warn_if_open(settings, sys.argv)
     pool = Pool(settings)
-    prepared, calibration = preparations(pool), Calibration()
+    prepared, calibration, health = preparations(pool), Calibration(), Health()
 
     def endpoints(settings: Settings, catalogue: Catalogue) -> dict[str, Endpoint]:
-        known = Known(prepared, catalogue.limits, calibration)
+        known = Known(prepared, catalogue.limits, calibration, health)
         return {
             MESSAGES: Messages(settings, pool, known),
             COUNT_TOKENS: CountTokens(settings, pool, known),

@@ -112,7 +112,10 @@ FAILURES: dict[str, Http | Raw] = {
 @pytest.mark.parametrize("case", FAILURES)
 @EACH
 async def test_55_one_attempt_for_one_request(stage: Stage, name: str, case: str, *, stream: bool) -> None:
-    """On a connection of its own: one that was used before may prove to be closed, and is no attempt then."""
+    """With UPSTREAM_RETRIES=0, as the stage has it.
+
+    On a connection of its own: one that was used before may prove to be closed, and is no attempt then.
+    """
     url = await stage.serve(PING_INTERVAL=str(10 + list(FAILURES).index(case)), MAX_OUTPUT_TOKENS=str(1000 + stream))
     stage.upstreams[name].use(FAILURES[case])
     answer = await post(url, f"{BASES[name]}/v1/messages", hello(stream=stream))

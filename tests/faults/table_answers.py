@@ -81,7 +81,7 @@ FAULTS = [
         Refused(("api_error", "timeout_error")),
         grows=64 << 20,
     ),
-    Fault("U-11", "100, then silence", lambda r: [CONTINUE, STALL], Refused(("timeout_error",)), waits="retry branch"),
+    Fault("U-11", "100, then silence", lambda r: [CONTINUE, STALL], Refused(("timeout_error",))),
     Fault("U-11", "20,000 times 100", lambda r: [CONTINUE * 20_000, RESET], Refused(), grows=32 << 20),
     Fault("U-12", "100 before it", lambda r: [CONTINUE, *r.whole], Told()),
     Fault("U-12", "103 before it", lambda r: [b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" * 3, *r.whole], Told()),

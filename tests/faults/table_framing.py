@@ -83,7 +83,6 @@ FAULTS = [
     ),
 ]
 
-RETRY = "retry branch"
 PLACES = {
     "another port": "http://127.0.0.1:{canary}/v1/x",
     "another name": "https://elsewhere.invalid/v1",
@@ -102,27 +101,24 @@ def _led(status: int, place: str) -> Fault:
         f"{status} to {place}",
         lambda r: [sized(b'{"a": 1}', JSON, status, location=location), KEEP],
         Refused(("api_error",), (502,), words="redirect"),
-        waits=RETRY,
     )
 
 
 REDIRECTS = [
     *(_led(status, "another port") for status in (301, 302, 303, 307, 308)),
     *(_led(307, place) for place in PLACES if place != "another port"),
-    Fault("U-24", "not modified", lambda r: [head(304), KEEP], Refused(), waits=RETRY),
+    Fault("U-24", "not modified", lambda r: [head(304), KEEP], Refused()),
     Fault(
         "U-24",
         "a switch of protocols",
         lambda r: [head(101, {"upgrade": "h2c", "connection": "upgrade"}), CLOSE],
         Refused(),
-        waits=RETRY,
     ),
     Fault(
         "U-24",
         "a redirect as events",
         lambda r: [sized(r.body, SSE, 302, location="http://127.0.0.1:{canary}/"), KEEP],
         Refused(),
-        waits=RETRY,
     ),
 ]
 FAULTS += REDIRECTS

@@ -13,7 +13,6 @@ from .replies import Reply, reply
 from .stage import Fault
 
 MIB = 1 << 20
-RETRY = "retry branch"
 CAP = 16 * MIB
 """The longest event that passes."""
 
@@ -82,7 +81,6 @@ FAULTS = [
         CUT,
         modes=STREAMED,
         grows=3 * CAP,
-        waits=RETRY,
     ),
     Fault(
         "U-16",
@@ -91,7 +89,6 @@ FAULTS = [
         CUT,
         modes=WHOLE,
         grows=3 * 64 * MIB,
-        waits=RETRY,
     ),
     Fault("U-17", "an event of 10 MB", lambda r: r.of(*_in_one(r)), Told(None), of=_long, grows=160 * MIB),
     Fault(
@@ -108,7 +105,6 @@ FAULTS = [
         CUT,
         modes=STREAMED,
         grows=6 * CAP,
-        waits=RETRY,
     ),
     Fault(
         "U-18",
@@ -117,7 +113,6 @@ FAULTS = [
         CUT,
         modes=STREAMED,
         grows=32 * MIB,
-        waits=RETRY,
     ),
     Fault(
         "U-18",
@@ -141,7 +136,6 @@ FAULTS = [
         CUT,
         modes=STREAMED,
         grows=32 * MIB,
-        waits=RETRY,
     ),
     Fault(
         "U-18",
@@ -150,16 +144,14 @@ FAULTS = [
         CUT,
         modes=STREAMED,
         grows=32 * MIB,
-        waits=RETRY,
     ),
-    Fault("U-19", "a bomb of gzip", lambda r: _packed(r, "gzip", BOMB), Refused(), grows=64 * MIB, waits=RETRY),
+    Fault("U-19", "a bomb of gzip", lambda r: _packed(r, "gzip", BOMB), Refused(), grows=64 * MIB),
     Fault(
         "U-19",
         "a bomb of deflate",
         lambda r: _packed(r, "deflate", zlib.compress(bytes(64 * MIB), 9)),
         Refused(),
         grows=64 * MIB,
-        waits=RETRY,
     ),
     Fault(
         "U-19", "a bomb in a bomb", lambda r: _packed(r, "gzip, gzip", gzip.compress(BOMB)), Refused(), grows=64 * MIB
@@ -191,6 +183,5 @@ FAULTS = [
         ],
         Refused(),
         grows=64 * MIB,
-        waits=RETRY,
     ),
 ]
