@@ -128,7 +128,7 @@ class Upstream:
 
     async def finish(self) -> None:
         """Read to the end of a body that has said all, so that its connection can serve again."""
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError, ApiError):
             async with asyncio.timeout(_LAST_WORD):
                 while not self._response.content.at_eof():
                     await self._response.content.readany()

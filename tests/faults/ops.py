@@ -35,10 +35,11 @@ class Drip:
 
 @dataclass(frozen=True)
 class Flood:
-    """The same bytes again and again, until the peer leaves."""
+    """The same bytes again and again, `pause` seconds apart, until the peer leaves."""
 
     data: bytes
     times: int = 1 << 40
+    pause: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -242,6 +242,6 @@ def environment(ports: Mapping[str, int]) -> dict[str, str]:
         "FIRST_BYTE_TIMEOUT": "2",
         "LOCAL_FIRST_BYTE_TIMEOUT": "2",
         "ANSWER_TIMEOUT": "3",
-        "STREAM_TIMEOUT": "4",
+        "STREAM_TIMEOUT": "5",
         "UPSTREAM_RETRIES": "0",
     }

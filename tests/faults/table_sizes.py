@@ -5,12 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .expected import Broken, Either, Refused, Told
 from .ops import CLOSE, END, JSON, KEEP, SSE, Flood, chunk, chunked_head, chunks, head, sized
 from .replies import Reply, reply
 from .stage import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .ops import Op
 
 MIB = 1 << 20
 CAP = 16 * MIB
@@ -69,8 +74,16 @@ def zstd_zeros(size: int) -> bytes:
     return b"\x28\xb5\x2f\xfd\x00\x38" + b"".join(blocks)
 
 
-def _packed(made: Reply, encoding: str, body: bytes) -> list[bytes]:
+def _packed(made: Reply, encoding: str, body: bytes) -> list[Op]:
     return [sized(body, made.media_type, content_encoding=encoding)]
+
+
+def _bomb(name: str, script: Callable[[Reply], list[Op]]) -> list[Fault]:
+    """One that grows as it is unpacked. A whole answer is held until it is there: up to its bound, and what reads it."""
+    return [
+        Fault("U-19", name, script, Refused(), modes=STREAMED, grows=64 * MIB),
+        Fault("U-19", f"{name}, for a whole answer", script, Refused(), modes=WHOLE, grows=4 * 64 * MIB),
+    ]
 
 
 FAULTS = [
@@ -132,31 +145,21 @@ FAULTS = [
     Fault(
         "U-18",
         "nothing but pings",
-        lambda r: [r.head, Flood(chunk(_ping(r) * 10))],
+        lambda r: [r.head, Flood(chunk(_ping(r)), pause=0.02)],
         CUT,
         modes=STREAMED,
-        grows=32 * MIB,
     ),
     Fault(
         "U-18",
         "pings after the text",
-        lambda r: [r.head, chunk(r.in_text), Flood(chunk(_ping(r) * 10))],
+        lambda r: [r.head, chunk(r.in_text), Flood(chunk(_ping(r)), pause=0.02)],
         CUT,
         modes=STREAMED,
-        grows=32 * MIB,
     ),
-    Fault("U-19", "a bomb of gzip", lambda r: _packed(r, "gzip", BOMB), Refused(), grows=64 * MIB),
-    Fault(
-        "U-19",
-        "a bomb of deflate",
-        lambda r: _packed(r, "deflate", zlib.compress(bytes(64 * MIB), 9)),
-        Refused(),
-        grows=64 * MIB,
-    ),
-    Fault(
-        "U-19", "a bomb in a bomb", lambda r: _packed(r, "gzip, gzip", gzip.compress(BOMB)), Refused(), grows=64 * MIB
-    ),
-    Fault("U-19", "a bomb of zstd", lambda r: _packed(r, "zstd", zstd_zeros(256 * MIB)), Refused(), grows=64 * MIB),
+    *_bomb("a bomb of gzip", lambda r: _packed(r, "gzip", BOMB)),
+    *_bomb("a bomb of deflate", lambda r: _packed(r, "deflate", zlib.compress(bytes(64 * MIB), 9))),
+    *_bomb("a bomb in a bomb", lambda r: _packed(r, "gzip, gzip", gzip.compress(BOMB))),
+    *_bomb("a bomb of zstd", lambda r: _packed(r, "zstd", zstd_zeros(256 * MIB))),
     Fault("U-19", "noise for br", lambda r: _packed(r, "br", b"\x5b\xff" * 500), Refused()),
     Fault("U-19", "gzip that is cut", lambda r: _packed(r, "gzip", gzip.compress(r.body)[:-20]), NOT_THE_NEWS),
     Fault("U-19", "gzip that is none", lambda r: _packed(r, "gzip", r.body), Refused()),
@@ -173,15 +176,12 @@ FAULTS = [
         Refused(),
         grows=64 * MIB,
     ),
-    Fault(
-        "U-19",
+    *_bomb(
         "a bomb in pieces",
         lambda r: [
             chunked_head(SSE if r.stream else JSON, content_encoding="gzip"),
             *chunks(BOMB[at : at + 4096] for at in range(0, len(BOMB), 4096)),
             END,
         ],
-        Refused(),
-        grows=64 * MIB,
     ),
 ]

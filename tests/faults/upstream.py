@@ -137,9 +137,11 @@ class FaultUpstream:
                     for at in range(0, len(data), size):
                         await _write(writer, data[at : at + size])
                         await asyncio.sleep(pause)
-                case Flood(data, times):
+                case Flood(data, times, pause):
                     for _ in range(times):
                         await _write(writer, data)
+                        if pause:
+                            await asyncio.sleep(pause)
                 case Wait(seconds):
                     await asyncio.sleep(seconds)
                 case Act.RESET:
