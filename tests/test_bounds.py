@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from claude_code_proxy import upstream as upstream_module
 from claude_code_proxy.hosts import is_near
 from claude_code_proxy.settings import SettingsError, load_settings
 from claude_code_proxy.upstream import WHOLE, Ends, Pool
@@ -126,6 +127,25 @@ async def test_an_answer_that_does_not_end(said: bool, content: float, end: floa
 async def test_an_answer_that_is_too_large() -> None:
     async with server(sends(OK + b"\r\n", *[b"x" * MIB] * 8)) as url:
         assert "sent too much" in await failure(url, ends=Ends(LATER, LATER, 4 * MIB))
+
+
+async def test_only_answers_of_models_are_bounded() -> None:
+    async with server(sends(OK + b"\r\n", *[b"x" * MIB] * 300)) as url, pool() as of, of.post(url, b"", {}) as file:
+        assert sum([len(chunk) async for chunk in file.chunks()]) == 300 * MIB
+
+
+async def test_an_errors_body_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_module, "_ERROR_WAIT", 0.1)
+
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 500 No\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with server(drip) as url, pool() as of, of.post(url, b"", {}) as answer:
+        assert set(await answer.error_body()) == set(b"x")
 
 
 async def test_a_compressed_answer_that_nobody_asked_for_is_unpacked_within_bounds() -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import ssl
+import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,7 +19,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 from yarl import URL
 
-from claude_code_proxy.connections import Connector
 from claude_code_proxy.credentials import Credentials
 from claude_code_proxy.dialects.base import Answer
 from claude_code_proxy.hosts import is_near
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _ERROR_BODY = 1 << 20
 """How much of an error's body is read: errors are short, and one that is not must not fill the memory."""
+
+_ERROR_WAIT = 10.0
+"""Seconds that an error's body may take to arrive."""
 
 _WHOLE_BODY = 16 << 20
 """How much is read of something small that is asked for beside messages."""
@@ -70,7 +73,7 @@ class Upstream:
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
-        self._left = STREAM
+        self._left = sys.maxsize  # bytes that it may still send
         self._timer: asyncio.TimerHandle | None = None
         self.answer = Answer(response.status, {name.lower(): value for name, value in response.headers.items()})
 
@@ -95,7 +98,7 @@ class Upstream:
         Raises `ApiError` when it breaks off, falls silent for too long, or is too large.
         """
         try:
-            chunk = await self._next(hurry=hurry)
+            chunk = await (self._soon() if hurry else self._response.content.readany())
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
             raise ApiError(_reason(cause, self._response.url.authority)) from cause
         self._left -= len(chunk)
@@ -108,9 +111,7 @@ class Upstream:
         while chunk := await self.read():
             yield chunk
 
-    async def _next(self, *, hurry: bool) -> bytes:
-        if not hurry:
-            return await self._response.content.readany()
+    async def _soon(self) -> bytes:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_COUNT):
                 return await self._response.content.readany()
@@ -120,15 +121,16 @@ class Upstream:
         """The body of an error answer, as much of it as is sensible and arrives."""
         parts: list[bytes] = []
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-            async for chunk in self._response.content.iter_any():
-                parts.append(chunk)
-                if sum(map(len, parts)) >= _ERROR_BODY:
-                    break
+            async with asyncio.timeout(_ERROR_WAIT):
+                async for chunk in self._response.content.iter_any():
+                    parts.append(chunk)
+                    if sum(map(len, parts)) >= _ERROR_BODY:
+                        break
         return b"".join(parts)[:_ERROR_BODY]
 
     async def finish(self) -> None:
         """Read to the end of a body that has said all, so that its connection can serve again."""
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError, ApiError):
+        with contextlib.suppress(ApiError, aiohttp.ClientError, TimeoutError, OSError):
             async with asyncio.timeout(_LAST_WORD):
                 while not self._response.content.at_eof():
                     await self._response.content.readany()
@@ -263,7 +265,7 @@ class Pool:
 
     def _open(self, *, once: bool = False) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=Connector(limit=0, force_close=once, ssl=_trusting(self._trusted)),
+            connector=aiohttp.TCPConnector(limit=0, force_close=once, ssl=_trusting(self._trusted)),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"accept-encoding": "identity", "content-type": "application/json"},
             skip_auto_headers=("user-agent",),

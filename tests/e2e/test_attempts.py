@@ -149,6 +149,7 @@ async def test_a_stream_that_never_ends_is_ended(world: World, hurried: Proxy, p
     answer = await send(hurried.url, path, STREAM)
     kinds = [event["type"] for event in answer.events()]
     assert (answer.status, kinds[-1], "message_stop" in kinds) == (200, "error", False)
+    assert kinds.count("error") == 1
     assert answer.events()[-1]["error"]["type"] == "timeout_error"
 
 
