@@ -67,8 +67,8 @@ def marked() -> dict[str, list[str]]:
 
 def _proofs(tree: ast.Module) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            name = node.name.removeprefix("test").strip("_").replace("_", " ")
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = node.name.removeprefix("test").strip("_").replace("_", " ").lower()
             yield from ((row, name) for decorator in node.decorator_list for row in _named(decorator, "fault"))
         elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "pytestmark":
             yield from ((row, "") for row in _named(node.value, "fault"))
