@@ -9,11 +9,10 @@ import pytest
 import reliability
 
 MISSING = {
-    *(f"C-{n:02}" for n in (1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 21, 22, 23, 24, 27)),
+    *(f"C-{n:02}" for n in (1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 21, 22, 23, 24)),
     *(f"R-{n:02}" for n in (7, 8, 9, 14, 15, 16)),
     *(f"L-{n:02}" for n in (1, 2, 3, 5, 6, 8, 9, 10)),
-    *(f"F-{n:02}" for n in (5, 8)),
-    *(f"S-{n:02}" for n in (3, 4, 11, 15, 18)),
+    *(f"S-{n:02}" for n in (3, 11, 15, 18)),
 }
 """Rows without a test. It may only shrink."""
 

@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
 logging.getLogger("claude_code_proxy").setLevel(logging.DEBUG)
 logging.getLogger("asyncio").setLevel(logging.DEBUG)
 
+_reached: set[str] = set()
+
+
+def _note(event: str, args: tuple[Any, ...]) -> None:
+    """Keep whom the process turns to, by whatever library."""
+    if event == "socket.connect":
+        _reached.add(":".join(map(str, args[1][:2])) if isinstance(args[1], tuple) else str(args[1]))
+    elif event == "socket.getaddrinfo":
+        _reached.add(str(args[0]))
+
+
+sys.addaudithook(_note)
 _app = create_app()
 
 
@@ -32,7 +45,7 @@ async def app(
         return
     gc.collect()  # what was never awaited or retrieved says so now
     tasks = sorted(str(task.get_coro()) for task in asyncio.all_tasks())
-    told = {"pid": os.getpid(), "tasks": tasks, "threads": threading.active_count()}
+    told = {"pid": os.getpid(), "tasks": tasks, "threads": threading.active_count(), "reached": sorted(_reached)}
     body = json.dumps(told).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": body})

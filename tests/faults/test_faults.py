@@ -37,3 +37,13 @@ async def test_fault(stage: Stage, fault: Fault, record_property: Callable[[str,
     assert not wrong, "\n".join(f"{place}: {what}" for place, what in wrong.items())
     if fault.grows:
         record_property("figure", f"{stage.grown / (1 << 20):.0f} MiB more")
+
+
+@pytest.mark.fault("S-04")
+async def test_nobody_else_was_turned_to(stage: Stage) -> None:
+    """After all of this the server has reached for the providers that were configured, and for nobody else."""
+    await stage.healthy()
+    configured = {f"127.0.0.1:{port}" for name, port in stage.upstream.ports.items() if name != "canary"}
+    reached = set((await stage.probe())["reached"])
+    assert f"127.0.0.1:{stage.upstream.ports['plain']}" in reached
+    assert reached <= configured | {"127.0.0.1", "nowhere.invalid"}
