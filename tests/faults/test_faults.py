@@ -36,7 +36,7 @@ async def test_fault(stage: Stage, fault: Fault, record_property: Callable[[str,
     wrong = await stage.play(fault)
     assert not wrong, "\n".join(f"{place}: {what}" for place, what in wrong.items())
     if fault.grows:
-        record_property("figure", f"{stage.grown / (1 << 20):.0f} MiB more")
+        record_property("figure", f"{fault.name}: {stage.grown >> 20} MiB more")
 
 
 @pytest.mark.fault("S-04")
