@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ PROVIDERS = load_providers({"OPENAI_API_KEY": "canary-one, canary-two,canary-thr
 MANY = Target(PROVIDERS["openai"], "m", "")
 ONE = Target(PROVIDERS["openrouter"], "m", "")
 NEAR = Target(PROVIDERS["ollama"], "m", "")
+
+BROKEN = replace(failed("api_error", "broken", status=502), unanswered=True)
 
 Outcome = str | int | Failed
 
@@ -59,6 +62,7 @@ class Upstreams:
             lambda _: patience,
             repeated=repeated,
             session=session,
+            retries=2,
             chance=lambda _, most: most,
             pause=self.pause,
         )
@@ -99,6 +103,18 @@ async def test_one_target_alone(outcomes: Sequence[Outcome], expected: str | int
     assert await upstreams.served(ONE) == expected
     assert upstreams.paused == pauses
     assert len(upstreams.asked) == len(pauses) + 1
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "asked"), [([502, "hi"], 1), ([429, "hi"], 1), ([BROKEN, "hi"], 2), ([BROKEN, BROKEN, "hi"], 2)]
+)
+async def test_unless_told_otherwise_only_a_broken_connection_is_tried_once_more(
+    outcomes: list[Outcome], asked: int
+) -> None:
+    upstreams = Upstreams(*outcomes)
+    with contextlib.suppress(ApiError):
+        await first_reply(replace(upstreams.wish(ONE), retries=None), upstreams.health, upstreams.ask)
+    assert len(upstreams.asked) == asked
 
 
 async def test_no_pause_goes_beyond_the_time_limit() -> None:

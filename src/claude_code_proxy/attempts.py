@@ -57,15 +57,15 @@ class Wish(Struct):
 
     `patience` gives the seconds within which a target must begin its reply, all attempts together. `session` is what
     requests of one conversation have in common, or empty. `repeated`: the client asks for the same not for the first
-    time. `retries`: how often the last target may be asked again. `tried` is filled: who was asked, and the outcome.
-    `chance` gives a number between two, `pause` waits.
+    time. `retries`: how often the last target may be asked again (None: see `policy.retries`). `tried` is filled: who
+    was asked, and the outcome. `chance` gives a number between two, `pause` waits.
     """
 
     targets: Sequence[Target]
     patience: Callable[[Target], float]
     session: str = ""
     repeated: bool = False
-    retries: int = 2
+    retries: int | None = None
     tried: list[str] = field(default_factory=list)
     chance: Callable[[float, float], float] = random.uniform
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -91,7 +91,7 @@ async def first_reply(wish: Wish, health: Health, ask: Callable[[Attempt], Await
 
 async def _reply_of(
     target: Target,
-    retries: int,
+    retries: int | None,
     wish: Wish,
     health: Health,
     ask: Callable[[Attempt], Awaitable[T]],
@@ -120,7 +120,7 @@ async def _reply_of(
             _log.warning("%s failed: %d %s; the next key is used", attempt, failure.status, failure.type)
             continue
         failure = _as_told(failure, target, health)
-        seconds = policy.pause(again, failure, wish.chance) if again < retries else None
+        seconds = policy.pause(again, failure, wish.chance) if again < policy.retries(failure, retries) else None
         if seconds is None or clock() + seconds >= by or not health.again(target):
             raise ApiError(failure)
         _log.warning("%s failed: %d %s; again in %.1f s", attempt, failure.status, failure.type, seconds)

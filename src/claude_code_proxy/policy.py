@@ -54,6 +54,17 @@ def is_down(failure: Failed) -> bool:
     return failure.status >= 500 or failure.status == 408
 
 
+def retries(failure: Failed, wished: int | None) -> int:
+    """How often the same target is asked again after a failure.
+
+    As often as is `wished`. Without a wish an answer is believed, since clients ask again by themselves; an upstream
+    that broke off without one is asked once more.
+    """
+    if wished is not None:
+        return wished
+    return 1 if failure.unanswered else 0
+
+
 def pause(again: int, failure: Failed, chance: Callable[[float, float], float]) -> float | None:
     """Seconds until the same target is asked again, for the time `again` counted from 0; None: it is not.
 

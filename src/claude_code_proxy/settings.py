@@ -60,7 +60,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     idle_timeout: float = 600.0
     answer_timeout: float = 600.0
     stream_timeout: float = 3600.0
-    upstream_retries: int = 2
+    upstream_retries: int | None = None
     upstream_proxy: str = ""
     ssl_cert_file: str = ""
     ping_interval: float = 15.0

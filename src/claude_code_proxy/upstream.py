@@ -357,7 +357,7 @@ def _reason(cause: Exception, host: str) -> Failed:
         case aiohttp.ClientResponseError():
             return failed("api_error", f"{host} answered something that is not HTTP as it should be.", status=502)
         case _:
-            return failed("api_error", f"{host} broke the connection.", status=502)
+            return replace(failed("api_error", f"{host} broke the connection.", status=502), unanswered=True)
 
 
 def _lasting(message: str) -> Failed:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from claude_code_proxy.wire.events import Usage
 from claude_code_proxy.wire.failure import failed
@@ -10,6 +12,11 @@ from claude_code_proxy.wire.failure import failed
 if TYPE_CHECKING:
     from claude_code_proxy.wire.events import Stop
     from claude_code_proxy.wire.failure import Failed
+
+
+_CUT: Final = replace(
+    failed("api_error", "The upstream closed the stream before the reply ended.", status=502), unanswered=True
+)
 
 
 class Watch:
@@ -39,4 +46,4 @@ class Watch:
 
     def truncation(self) -> Failed:
         """The failure of a stream that closed before its end."""
-        return self.cut or failed("api_error", "The upstream closed the stream before the reply ended.", status=502)
+        return self.cut or _CUT
