@@ -166,7 +166,7 @@ def reply(call: Call, _: Outgoing, answer: Answer, watch: Watch) -> Reply:
     if answer.media_type == MEDIA_TYPE:
         return Pipe(EventStream(), Tap(watch))
     if quirks_of(call.quirks).native == "mended":
-        return Pipe(SSE(), NativeDecoder(call.seed), told(call, watch))
+        return Pipe(SSE(), NativeDecoder(call.seed, watch.passed_over), told(call, watch))
     return _renamed(call, Tap(watch))
 
 

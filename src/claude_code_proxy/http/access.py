@@ -1,4 +1,7 @@
-"""One log line a request: who asked for what, where it went, what came of it. Never a prompt, never a key."""
+"""One log line a request, and what is counted of it: who asked for what, where it went, what came of it.
+
+Never a prompt, never a key.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Raw
 
+from claude_code_proxy.http.asgi import every_header
+from claude_code_proxy.metrics import Metrics, Outcome
+
 if TYPE_CHECKING:
     from claude_code_proxy.gateway import Exchange
     from claude_code_proxy.http.asgi import Scope
+    from claude_code_proxy.wire.failure import Failed
     from claude_code_proxy.wire.head import Head
 
 _log = logging.getLogger("claude_code_proxy.access")
@@ -24,20 +31,29 @@ CLIENT_GONE = 499
 
 
 class Record:
-    """What the log line of one request tells; filled in while it is served."""
+    """What is told of one request when it is over; filled in while it is served.
 
-    __slots__ = ("_began", "_place", "exchange", "head", "model", "request_id", "status", "target")
+    `endpoint` is its name among the metrics.
+    """
 
-    def __init__(self, scope: Scope) -> None:
-        self._began = time.monotonic()
+    __slots__ = (
+        *("_began", "_endpoint", "_metrics", "_place", "_scope"),
+        *("exchange", "failed", "head", "model", "request_id", "status", "target"),
+    )
+
+    def __init__(self, scope: Scope, metrics: Metrics | None = None, endpoint: str = "other") -> None:
+        self._began, self._scope = time.monotonic(), scope
+        self._metrics, self._endpoint = metrics or Metrics(), endpoint
+        self._metrics.began(endpoint)
         self.request_id, self._place = f"req_{secrets.token_hex(12)}", f"{scope['method']} {scope['path']}"
         self.model = self.target = "-"
         self.status = 0
+        self.failed: Failed | None = None
         self.head: Head | None = None
         self.exchange: Exchange | None = None
 
     def write(self) -> None:
-        """Write the line."""
+        """Write the line, and count the request."""
         seconds = time.monotonic() - self._began
         _log.info(
             "%s %s → %s %d %.2fs %s%s",
@@ -48,6 +64,19 @@ class Record:
             seconds,
             self._outcome(),
             self.request_id,
+        )
+        self._metrics.ended(self._ended())
+
+    def _ended(self) -> Outcome:
+        exchange, headers = self.exchange, every_header(self._scope)
+        failed = self.failed or (exchange and exchange.watch.failed)
+        error = failed.type if failed else ""
+        if exchange is None:
+            provider = self.target.partition(":")[0].strip("-")
+            return Outcome(self._endpoint, provider, "", self.status, error, headers, self.head)
+        return Outcome(
+            *(self._endpoint, exchange.target.provider.name, exchange.target.model, self.status, error),
+            *(headers, self.head, exchange.watch.usage, exchange.watch.kinds, exchange.limits),
         )
 
     def _outcome(self) -> str:

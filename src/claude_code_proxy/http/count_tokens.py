@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from claude_code_proxy.gateway import Known
     from claude_code_proxy.http.asgi import Receive, Scope, Send
+    from claude_code_proxy.metrics import Metrics
     from claude_code_proxy.providers import Provider
     from claude_code_proxy.settings import Settings
     from claude_code_proxy.upstream import Pool
@@ -65,14 +66,21 @@ class CountTokens:
     """
 
     def __init__(
-        self, settings: Settings, pool: Pool, known: Known, *, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: Settings,
+        pool: Pool,
+        known: Known,
+        metrics: Metrics | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._metrics = metrics
         self._settings, self._pool, self._known, self._clock = settings, pool, known, clock
         self._turns: dict[str, asyncio.Semaphore] = {}  # by provider
         self._resting: dict[str, float] = {}  # providers by name, and until when
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
-        record = Record(scope)
+        record = Record(scope, self._metrics, "count_tokens")
         await answered(self._answer(scope, receive, send, pinned, record), send, record)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
