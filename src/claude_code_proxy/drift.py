@@ -51,7 +51,7 @@ _LARGEST: Final = 2 << 20
 _MOST_LOOKS: Final = 1000
 """Kinds of requests that are remembered."""
 
-_NAME: Final = re.compile(r"([A-Z]+ /)?[!-~]*")
+_NAME: Final = re.compile(r"([A-Z]+ /)?[!-~]+")
 _PRODUCT: Final = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _WORD: Final = re.compile(r"v\d|[a-z]+([_-][a-z]+)*")
 _VERSION_ONE: Final = "/v1/"
@@ -170,7 +170,7 @@ class Drift:
         self.count("field", head.fields)
         if self._is_due((client, betas, frozenset(head.fields), len(head.raw).bit_length())):
             for kind, name in set(inside(head)):
-                if name not in self._known[kind]:
+                if name and name not in self._known[kind]:
                     self._unknown[kind].add(name)
 
     def endpoint(self, method: str, path: str) -> None:
