@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from itertools import product
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from e2e.claude import VERSION
+from e2e.claude import PINNED, VERSION
+from e2e.http_client import send
 
 from . import scenarios_cache, scenarios_clients, scenarios_limits, scenarios_tools
 from .cells import SCENARIOS, page
@@ -36,7 +38,24 @@ async def test_the_page_tells_what_was_found(cells: Cells) -> None:
     wanted = list(product(ROWS, NAMES))
     if any(cell not in cells.tasks for cell in wanted):
         pytest.skip("only a part of the matrix was played")
+    if VERSION != PINNED:
+        pytest.skip(f"the page is about {PINNED}")
     found = {cell: await cells.found(*cell) for cell in wanted}
     if os.environ.get("WRITE_COMPATIBILITY"):
         PAGE.write_text(page(found, VERSION), "utf-8")
     assert PAGE.read_text("utf-8") == page(found, VERSION)
+
+
+async def test_the_server_knows_all_that_was_said(cells: Cells) -> None:
+    """Whatever the clients sent and the upstreams answered is in drift.toml."""
+    if not cells.tasks:
+        pytest.skip("nothing was played")
+    told = (await send(cells.server, "/status", method="GET")).json
+    _report(told["drift"])
+    assert any(client.startswith(f"claude-cli/{VERSION}") for client in told["clients"])
+    assert told["drift"] == {}
+
+
+def _report(drift: object) -> None:
+    if path := os.environ.get("DRIFT_REPORT"):
+        Path(path).write_text(json.dumps(drift), "utf-8")
