@@ -179,6 +179,9 @@ def test_messages_are_looked_at_the_first_time_and_then_now_and_then() -> None:
         ("/v1/v1/new", "/v1/new"),
         ("/api/Some secret text/x", "/api/{id}/x"),
         ("", "/"),
+        ("/openrouter:vendor/some-model", "/"),
+        ("/ollama:model:latest", "/"),
+        ("/v1/models/a/v1/new", "/v1/new"),
     ],
 )
 def test_paths_without_what_is_a_users(path: str, shown: str) -> None:

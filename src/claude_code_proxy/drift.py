@@ -54,7 +54,7 @@ _MOST_LOOKS: Final = 1000
 _NAME: Final = re.compile(r"([A-Z]+ /)?[!-~]+")
 _PRODUCT: Final = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _WORD: Final = re.compile(r"v\d|[a-z]+([_-][a-z]+)*")
-_VERSION_ONE: Final = "/v1/"
+_PLACE: Final = re.compile(r".*(/(?:v1|api)/.*)", re.DOTALL)
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 _LIST: Final = msgspec.json.Decoder(list[Raw])
@@ -206,12 +206,14 @@ class Drift:
 
 
 def plain(path: str) -> str:
-    """A path without what a base URL puts before it, and with `{id}` for whatever is no plain word."""
-    _, version, after = path.rpartition(_VERSION_ONE)
-    if version:
-        path = version + after
+    """A path without what a base URL puts before it, and with `{id}` for whatever is no plain word.
+
+    What follows a `provider:` and has neither `/v1/` nor `/api/` is the name of a model: the base URL itself.
+    """
+    if found := _PLACE.fullmatch(path):
+        path = found[1]
     elif ":" in path:
-        path = "/" + path.rpartition(":")[2].partition("/")[2]
+        path = "/"
     parts = [part for part in path.split("/") if part]
     return "/" + "/".join(part if _WORD.fullmatch(part) else "{id}" for part in parts)
 
