@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 from itertools import count
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from anthropic.types import AnthropicBetaParam
 from anthropic.types.beta.message_create_params import MessageCreateParamsBase
 
+from calls import replied
+from claude_code_proxy.dialects import openai_responses
 from claude_code_proxy.drift import EVERY, KINDS, LONGEST, MOST, NAMELESS, OTHERS, Drift, Names, known, plain
 from claude_code_proxy.wire.head import decode_head
+from claude_code_proxy.wire.tap import Tap
+from claude_code_proxy.wire.watch import Watch
+from machines import fed
+from recordings import NEEDED, RECORDINGS, documents
+from responses_reader import STREAMS, framed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CANARY = "canary-prompt-plover"
 CLI = {"user-agent": "claude-cli/2.1.330 (external, sdk-cli)", "anthropic-beta": "effort-2025-11-24"}
@@ -49,6 +59,10 @@ KNOWN: dict[str, Any] = {
         },
     ],
 }
+
+
+def sse(*events: dict[str, Any]) -> bytes:
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
 
 
 def names(drift: Drift) -> dict[str, dict[str, Any]]:
@@ -208,3 +222,47 @@ def test_what_the_sdk_knows_is_known() -> None:
     assert betas <= known().betas
     in_headers = {"betas", "user_profile_id", "workspace_id"}
     assert set(MessageCreateParamsBase.__annotations__) - in_headers <= known().fields
+
+
+@pytest.mark.parametrize(
+    ("kind", "noted"),
+    [("response.hum", {"response.hum"}), ("item", {"item.hum"}), ("response.created", {"response.created"})],
+)
+def test_a_decoder_notes_what_tells_it_nothing(kind: str, noted: set[str]) -> None:
+    watch = Watch()
+    odd: dict[str, Any] = {"type": kind, "tune": CANARY}
+    if kind == "item":
+        odd = {"type": "response.output_item.added", "output_index": 0, "item": {"type": "hum", "id": "x"}}
+    end = {"type": "response.completed", "response": {"status": "completed", "output": [], "usage": {}}}
+    said = {"type": "response.output_text.delta", "output_index": 1, "item_id": "m", "content_index": 0, "delta": "Hi"}
+    replied(openai_responses.DIALECT, [sse(odd, said, end)], watch=watch)
+    assert watch.kinds == noted
+
+
+def test_of_one_reply_few_kinds_are_noted() -> None:
+    watch = Watch()
+    for n in range(1000):
+        watch.passed_over(f"hum-{n}")
+        watch.passed_over(n)
+    assert len(watch.kinds) == 20
+
+
+def streams_of_anthropic() -> list[Any]:
+    return [pytest.param(file, id=file.name) for file in sorted(RECORDINGS.glob("anthropic/*.chunks.txt"))]
+
+
+@NEEDED
+@pytest.mark.parametrize("file", STREAMS)
+def test_what_responses_really_sent_is_known(file: Path) -> None:
+    watch = Watch()
+    replied(openai_responses.DIALECT, [framed(file)], watch=watch)
+    assert watch.kinds <= known().events
+
+
+@NEEDED
+@pytest.mark.parametrize("file", streams_of_anthropic())
+def test_what_anthropic_really_sent_is_known(file: Path) -> None:
+    watch = Watch()
+    fed(Tap(watch), [f"data: {line}\n\n".encode() for line in documents(file)])
+    assert watch.stop
+    assert watch.kinds <= known().events
