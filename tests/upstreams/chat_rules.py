@@ -343,9 +343,24 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
 )
 
 
+class CacheControl(_Strict):
+    """Anthropic's mark on a part of content, or on a whole request."""
+
+    type: Literal["ephemeral"]
+    ttl: Literal["5m", "1h"] | UnsetType = UNSET
+
+
+class Marked(msgspec.Struct):
+    """A part of content, as far as its mark goes."""
+
+    type: Literal["text"]
+    cache_control: CacheControl
+
+
 class Extras(msgspec.Struct):
     """What other servers take beside OpenAI's fields: OpenRouter's, DeepSeek's."""
 
+    cache_control: CacheControl | UnsetType = UNSET
     reasoning: dict[str, Any] | UnsetType = UNSET
     session_id: Annotated[str, Meta(min_length=1, max_length=128)] | UnsetType = UNSET
     top_k: int | UnsetType = UNSET
@@ -363,6 +378,7 @@ class SearchTool(_Strict):
     parameters: SearchParameters | UnsetType = UNSET
 
 
+MOST_MARKS = 4
 MESSAGE_EXTRAS = ("reasoning_content", "reasoning_details")
 
 
@@ -376,9 +392,25 @@ def without_extras(raw: bytes) -> bytes:
     for message in body.get("messages", []):
         for name in MESSAGE_EXTRAS:
             message.pop(name, None)
+    if sum(_unmarked(part) for message in body.get("messages", []) for part in _parts(message)) > MOST_MARKS:
+        return raw
     tools = [tool for tool in body.pop("tools", ()) if not _searches(tool)]
     body |= {"tools": tools} if tools else {}
     return msgspec.json.encode({name: value for name, value in body.items() if name not in Extras.__struct_fields__})
+
+
+def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
+    return message["content"] if isinstance(message.get("content"), list) else []
+
+
+def _unmarked(part: dict[str, Any]) -> bool:
+    """Take the mark off a part; one that is wrong stays, to be refused."""
+    try:
+        msgspec.convert(part, Marked)
+    except msgspec.ValidationError:
+        return False
+    del part["cache_control"]
+    return True
 
 
 def _searches(tool: dict[str, Any]) -> bool:
