@@ -116,8 +116,8 @@ def _start(row: Provider, note: dict[str, Any], group: Group) -> list[str]:
     claude = f"ANTHROPIC_BASE_URL=http://localhost:4000/{row.name}:{model} ANTHROPIC_AUTH_TOKEN=any claude"
     parts: list[str] = []
     if setup := note.get("setup") or _setup(row, group):
-        where = f" Keys: <{note['key']}>" if "key" in note else ""
-        parts += [f"In a file `.env` beside `server.py`, in a clone of this repository:{where}\n"]
+        keys = f" (keys: <{note['key']}>)" if "key" in note else ""
+        parts += [f"In a file `.env` beside `server.py`, in a clone of this repository{keys}:\n"]
         parts += ["```dotenv", setup.strip(), "```\n"]
     parts += [
         f"There, with [uv](https://docs.astral.sh/uv/) (or `{UV}`, and `.uv/bin/uv` for `uv`):\n",
