@@ -9,6 +9,7 @@ import pytest
 from calls import body, outgoing
 from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.dialects.session import SESSION, session_key
+from claude_code_proxy.wire.failure import ApiError
 
 ID = "0b5f2d0e-8d6e-4d5c-9f8e-6f1c7f4c2f11"
 USER = json.dumps({"device_id": "canary-device", "account_uuid": "canary-account", "session_id": ID})
@@ -64,3 +65,15 @@ def test_who_the_client_is_stays_here(dialect: str) -> None:
     told = f"{made.body.decode()} {made.headers}"
     assert "canary" not in told
     assert ID not in told
+
+
+@pytest.mark.parametrize("metadata", [b'"\\ud800"', b'{"user_id": "\xff"}', b"[" * 5000 + b"]" * 5000, b"null", b"[]"])
+def test_odd_metadata_passes_without_a_key(metadata: bytes) -> None:
+    raw = b'{"model":"some-model","max_tokens":9,"messages":[],"metadata":%b}' % metadata
+    try:
+        made = outgoing(DIALECTS["anthropic"], raw, quirks={"session_header": "x-session-id"})
+    except ApiError as cause:
+        assert cause.failed.status == 400  # noqa: PT017
+    else:
+        assert "x-session-id" not in dict(made.headers)
+        assert b"metadata" in made.body

@@ -154,9 +154,13 @@ def _check_thread(call: Call) -> None:
 def _session(call: Call) -> Headers:
     """The key of the session, for a server that takes one."""
     name = quirks_of(call.quirks).session_header
-    return (
-        session_header(name, msgspec.json.decode(call.head.fields.get("metadata", _NULL)), call.headers) if name else ()
-    )
+    if not name:
+        return ()
+    try:
+        metadata = msgspec.json.decode(call.head.fields.get("metadata", _NULL))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the upstream will say so
+        metadata = None
+    return session_header(name, metadata, call.headers)
 
 
 def _changes(call: Call) -> dict[str, Any]:
