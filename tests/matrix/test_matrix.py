@@ -13,7 +13,7 @@ import pytest
 from e2e.claude import PINNED, VERSION
 from e2e.http_client import send
 
-from . import scenarios_cache, scenarios_clients, scenarios_limits, scenarios_tools
+from . import scenarios_cache, scenarios_clients, scenarios_limits, scenarios_tools, scenarios_typescript
 from .cells import SCENARIOS, page
 from .dialects import ALL
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-PLAYED = (scenarios_tools, scenarios_clients, scenarios_limits, scenarios_cache)
+PLAYED = (scenarios_tools, scenarios_clients, scenarios_typescript, scenarios_limits, scenarios_cache)
 ROWS = [name for module in PLAYED for name, play in SCENARIOS.items() if play.__module__ == module.__name__]
 PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 NAMES = [dialect.name for dialect in ALL]

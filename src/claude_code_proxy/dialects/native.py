@@ -46,12 +46,14 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     genuine: it is Anthropic, or a cloud that offers its models. Nobody else is sent the client's `safeguards`, which
         name folders of the user's; and its errors say in the client's own words what is too long.
     plain: it leaves out documents and references to tools (see `plain`).
+    session_header: the header that takes a stable, anonymous key of the session, which steers prompt caches.
     """
 
     native: Literal["untouched", "mended"] = "untouched"
     endpoint: Literal["messages", "vertex", "bedrock"] = "messages"
     genuine: bool = False
     plain: bool = False
+    session_header: str = ""
 
 
 quirks_of: Final = reader(Quirks)
