@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from claude_code_proxy.gateway import Exchange, serve
 from claude_code_proxy.http.access import Record
+from claude_code_proxy.http.advice import WindowAdvice
 from claude_code_proxy.http.asgi import client_headers, merged, read_body, send_failure, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
@@ -30,6 +31,7 @@ class Messages:
 
     def __init__(self, settings: Settings, pool: Pool, known: Known) -> None:
         self._settings, self._pool, self._known = settings, pool, known
+        self._advice = WindowAdvice()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
         record = Record(scope)
@@ -53,6 +55,7 @@ class Messages:
         if not head.stream:
             await while_connected(receive, self._whole(send, chunks, exchange, record))
             self._known.learn(exchange)
+            self._advice.tell(exchange)
             return
         stream = EventStream(
             chunks,
@@ -64,6 +67,7 @@ class Messages:
         await stream(receive, send)
         record.status = stream.status
         self._known.learn(exchange)  # the client has its whole answer
+        self._advice.tell(exchange)
 
     async def _whole(self, send: Send, chunks: AsyncGenerator[bytes], exchange: Exchange, record: Record) -> None:
         try:
