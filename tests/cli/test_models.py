@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -132,6 +133,16 @@ async def test_a_completion_knows_every_command_and_option(env: dict[str, str], 
         (tmp_path / "script").write_text(out)
         check = await asyncio.create_subprocess_exec(binary, "-n", str(tmp_path / "script"))
         assert await check.wait() == 0
+
+
+async def test_the_command_line_itself_loads_nothing_heavy(tmp_path: Path) -> None:
+    """Only a command that runs pays for what it needs."""
+    code = (
+        "import sys; from claude_code_proxy.cli.commands import made; made().format_help();"
+        "print(*{name.partition('.')[0] for name in sys.modules} & {'aiohttp', 'asyncio', 'msgspec', 'starlette', 'uvicorn'})"
+    )
+    run = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=tmp_path, stdout=asyncio.subprocess.PIPE)
+    assert (await run.communicate())[0].split() == []
 
 
 async def test_a_shell_that_is_not_known(env: dict[str, str], tmp_path: Path) -> None:

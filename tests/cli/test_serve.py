@@ -12,6 +12,7 @@ import pytest
 
 from claude_code_proxy.cli.commands import COMMANDS
 from claude_code_proxy.cli.ports import free_port, holder
+from upstreams import Chat, FakeChat
 
 from .terminal import clean, piped, session
 
@@ -130,6 +131,30 @@ async def test_the_log_as_json(tmp_path: Path, workers: str) -> None:
     assert line["logger"] == "claude_code_proxy.access"
     assert line["request"]["id"] == ident
     assert (line["request"]["status"], line["request"]["target"]) == (401, "openai:nothing")
+
+
+async def test_the_log_tells_of_a_window_once(tmp_path: Path) -> None:
+    """To a user of Claude Code: others know what they ask."""
+    body = {"model": "claude-opus-5-5", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]}
+    async with FakeChat([Chat("Hello.")]) as chat, aiohttp.ClientSession() as client:
+        env = clean(tmp_path, **KEYS, OPENAI_BASE_URL=chat.api)
+        async with session("--port", "0", env=env, cwd=tmp_path) as shell:
+            url = (await shell.until(r"Claude Code Proxy on (http://127\.0\.0\.1:\d+)"))[1]
+            await shell.until(r" claude\n")
+            for agent in (
+                "curl/8",
+                "claude-cli/2.1.330 (external, cli)",
+                "claude-cli/2.1.330 (external, cli)",
+                "curl/8",
+            ):
+                async with client.post(f"{url}/v1/messages", json=body, headers={"user-agent": agent}) as answer:
+                    assert answer.status == 200
+                    last = answer.headers["request-id"]
+            await shell.until(last)
+            told = [line for line in shell.screen.splitlines() if "holds" in line]
+    [line] = told
+    assert "openai:gpt-4o holds 128000 tokens, and Claude Code takes it for one of 1000000" in line
+    assert line.endswith("with CLAUDE_CODE_MAX_CONTEXT_TOKENS=128000 ANTHROPIC_MODEL=openai:gpt-4o")
 
 
 async def test_it_ends_with_the_pipe_of_whoever_started_it(tmp_path: Path) -> None:

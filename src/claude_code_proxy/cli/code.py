@@ -37,16 +37,19 @@ _STOP: Final = 5.0
 _LOG_SIZE: Final = 4 << 20
 """Bytes from which on the log is begun anew."""
 
+_FOLDER: Final = "CLAUDE_CONFIG_DIR"
+"""Claude Code's variable for the folder of its settings."""
+
 _HTTP_PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def command(arguments: Namespace) -> int:
     """Run Claude Code; its exit status is ours."""
-    from claude_code_proxy.cli.launch import aim, variables
+    from claude_code_proxy.cli.launch import MODEL, aim, variables
     from claude_code_proxy.wire.failure import ApiError
 
     binary, settings, beyond = found(), loaded(), arguments.beyond
-    named = arguments.model or _option(beyond, "--model") or os.environ.get("ANTHROPIC_MODEL", "")
+    named = arguments.model or _option(beyond, "--model") or os.environ.get(MODEL, "")
     with ExitStack() as stack:
         try:
             aimed = aim(settings, named)
@@ -104,8 +107,7 @@ def overriding(made: Mapping[str, str]) -> dict[str, str]:
 
 def user_settings() -> Path:
     """The file of the user's own settings of Claude Code."""
-    folder = next((os.environ[name] for name in ("CLAUDE_CONFIG_DIR",) if os.environ.get(name)), "~/.claude")
-    return Path(folder).expanduser() / "settings.json"
+    return Path(os.environ.get(_FOLDER) or "~/.claude").expanduser() / "settings.json"
 
 
 def own_settings(file: Path) -> dict[str, Any]:

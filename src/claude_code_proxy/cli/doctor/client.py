@@ -19,6 +19,7 @@ _LONGEST: Final = 20.0
 
 _ADDRESS: Final = "ANTHROPIC_BASE_URL"
 _PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_AROUND: Final = "NO_PROXY"
 _HERE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -92,7 +93,7 @@ def _file(file: os.PathLike[str]) -> Iterator[Finding]:
 def _http_proxy(env: Mapping[str, str]) -> Iterator[Finding]:
     """An HTTP proxy that Claude Code would ask even for this machine."""
     through = [name for name in _PROXIES if env.get(name) or env.get(name.lower())]
-    around = (env.get("NO_PROXY") or env.get("no_proxy") or "").replace(" ", "").split(",")
+    around = (env.get(_AROUND) or env.get(_AROUND.lower()) or "").replace(" ", "").split(",")
     if through and not {"*", *_HERE} & set(around):
         text = f"{' and '.join(through)} set, and NO_PROXY does not name this machine: requests to the proxy go there"
         fix = "export NO_PROXY=127.0.0.1,localhost, or use `claude-code-proxy code`, which does so."
