@@ -26,7 +26,10 @@ STATUS = {
     "running": 1,
     "drift": {"request fields": {"brand_new\x1b[2J": {"count": 3, "first": "2026-11-22T10:00:00Z", "last": "x"}}},
     "calibration": {"openai:gpt-4o": {"ratio": 1.13, "spread": 0.04, "replies": 17}},
-    "breakers": {"openrouter:a/b": {"state": "half_open"}, "openai:gpt-4o": {"state": "closed"}},
+    "breakers": {
+        "openrouter:a/b": {"state": "open", "failures": 5, "seconds": 12.4},
+        "openai:gpt-4o": {"state": "closed"},
+    },
 }
 
 
@@ -239,15 +242,17 @@ async def serving() -> AsyncIterator[Callable[[object, int], Awaitable[str]]]:
         await runner.cleanup()
 
 
-async def test_what_a_proxy_tells_of_itself(env: dict[str, str], tmp_path: Path, serving: Any) -> None:
-    port = await serving(STATUS)
+@pytest.mark.parametrize("nested", [False, True])
+async def test_what_a_proxy_tells_of_itself(env: dict[str, str], tmp_path: Path, serving: Any, *, nested: bool) -> None:
+    breakers = {"targets": STATUS["breakers"], "resting_keys": []} if nested else STATUS["breakers"]
+    port = await serving({**STATUS, "breakers": breakers})
     status, out = await doctor(env | {"PROXY_API_KEY": "canary-proxy"}, tmp_path, "--offline", "--port", port)
     assert status == 0, out
     assert "requests 42" in out
     assert f"it is version 0.0.1, and this is {__version__}" in out
     assert "not known to this version, request fields: brand_new[2J (3×)" in out
     assert "tokens of openai:gpt-4o are 1.13 ± 0.04 of the estimate, by 17 replies" in out
-    assert "openrouter:a/b failed and is half open" in out
+    assert "openrouter:a/b failed, and its breaker is open, tried again in 12 s" in out
     assert "openai:gpt-4o failed" not in out
     assert "\x1b" not in out
 

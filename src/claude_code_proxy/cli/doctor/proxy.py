@@ -72,10 +72,13 @@ def _counting(told: dict[str, Any]) -> Iterator[Finding]:
 
 def _breakers(told: dict[str, Any]) -> Iterator[Finding]:
     """Targets that are left out for a while, as they failed."""
-    for target, held in _items(told.get("breakers")):
-        state = held.get("state", "open") if isinstance(held, dict) else held
+    breakers = told.get("breakers")
+    within = breakers.get("targets", breakers) if isinstance(breakers, dict) else breakers
+    for target, held in _items(within):
+        state = held.get("state") if isinstance(held, dict) else held
         if isinstance(state, str) and state != "closed":
-            text = f"{printable(target)} failed and is {printable(state).replace('_', ' ')}"
+            wait = f", tried again in {seconds:.0f} s" if (seconds := _number(held, "seconds")) else ""
+            text = f"{printable(target)} failed, and its breaker is {printable(state)}{wait}"
             yield Finding("note", text, f"claude-code-proxy doctor {printable(target).partition(':')[0]}")
 
 
