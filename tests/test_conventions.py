@@ -32,6 +32,7 @@ LAYERS: dict[str, set[str]] = {
     "reload": {"settings"},
     "credentials": {"wire", "providers"},
     "upstream": {"wire", "dialects", "providers", "settings", "credentials"},
+    "claude_code": set(),
     "windows": {"wire", "dialects", "providers", "settings", "tables", "calibration"},
     "calibration": {"wire"},
     "drift": {"wire"},
@@ -61,6 +62,7 @@ LAYERS: dict[str, set[str]] = {
         "kinds",
         "upstream",
         "catalogue",
+        "claude_code",
         "gateway",
         "ollama",
         "calibration",
@@ -81,7 +83,20 @@ LAYERS: dict[str, set[str]] = {
         "http",
     },
     "local": {"local"},
-    "cli": {"routing", "tables", "app", "settings", "local", "cli", "wire"},
+    "cli": {
+        "wire",
+        "providers",
+        "tables",
+        "settings",
+        "routing",
+        "windows",
+        "claude_code",
+        "catalogue",
+        "upstream",
+        "app",
+        "local",
+        "cli",
+    },
 }
 """What each part may import of the package, besides `claude_code_proxy` itself."""
 

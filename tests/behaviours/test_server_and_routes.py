@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from claude_code_proxy.cli import _parser
+from claude_code_proxy.cli.commands import made, split
 from claude_code_proxy.settings import ENV_FILE, load_settings
 from grammar import read
 
@@ -217,7 +217,7 @@ async def started(*command: str, cwd: Path, port: int, **env: str) -> AsyncItera
 
 async def test_11_the_port_is_4000() -> None:
     for argv in ([], ["serve"]):
-        assert _parser().parse_args(argv).port == 4000
+        assert made().parse_args(split(argv)[0]).port == 4000
 
 
 async def test_11_the_seeds_start_command(stage: Stage, tmp_path: Path) -> None:

@@ -57,13 +57,14 @@ class Record:
         seconds = time.monotonic() - self._began
         _log.info(
             "%s %s → %s %d %.2fs %s%s",
-            _printable(self._place),
-            _printable(self.head.model if self.head else self.model),
-            _printable(str(self.exchange.target) if self.exchange else self.target),
+            printable(self._place),
+            printable(self.head.model if self.head else self.model),
+            printable(str(self.exchange.target) if self.exchange else self.target),
             self.status,
             seconds,
             self._outcome(),
             self.request_id,
+            extra={"request": self._told(seconds)},
         )
         self._metrics.ended(self._ended())
 
@@ -78,6 +79,21 @@ class Record:
             *(self._endpoint, exchange.target.provider.name, exchange.target.model, self.status, error),
             *(headers, self.head, exchange.watch.usage, exchange.watch.kinds, exchange.limits),
         )
+
+    def _told(self, seconds: float) -> dict[str, object]:
+        """The same for programs."""
+        told = {
+            "id": self.request_id,
+            "place": self._place,
+            "model": self.head.model if self.head else self.model,
+            "target": str(self.exchange.target) if self.exchange else self.target,
+            "status": self.status,
+            "seconds": round(seconds, 3),
+        }
+        if self.exchange:
+            usage = self.exchange.watch.usage
+            told |= {"input_tokens": usage.input, "output_tokens": usage.output, "cached_tokens": usage.cache_read}
+        return told
 
     def _outcome(self) -> str:
         words = [f"{name}={_many(self.head, name)} " for name in ("messages", "tools")] if self.head else []
@@ -106,6 +122,6 @@ def _many(head: Head, name: str) -> int:
         return 0
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A client's text without anything that could forge a second line or colour a terminal."""
     return "".join(char if char.isprintable() else "?" for char in text[:200])

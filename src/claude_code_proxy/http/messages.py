@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from claude_code_proxy.gateway import Exchange, serve
 from claude_code_proxy.http.access import Record
+from claude_code_proxy.http.advice import WindowAdvice
 from claude_code_proxy.http.asgi import client_headers, merged, read_body, send_failure, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
@@ -31,6 +32,7 @@ class Messages:
 
     def __init__(self, settings: Settings, pool: Pool, known: Known, metrics: Metrics | None = None) -> None:
         self._settings, self._pool, self._known, self._metrics = settings, pool, known, metrics
+        self._advice = WindowAdvice()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
         record = Record(scope, self._metrics, "messages")
@@ -54,6 +56,7 @@ class Messages:
         if not head.stream:
             await while_connected(receive, self._whole(send, chunks, exchange, record))
             self._known.learn(exchange)
+            self._advice.tell(exchange)
             return
         stream = EventStream(
             chunks,
@@ -65,6 +68,7 @@ class Messages:
         await stream(receive, send)
         record.status, record.failed = stream.status, stream.failed
         self._known.learn(exchange)  # the client has its whole answer
+        self._advice.tell(exchange)
 
     async def _whole(self, send: Send, chunks: AsyncGenerator[bytes], exchange: Exchange, record: Record) -> None:
         try:
