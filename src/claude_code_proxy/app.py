@@ -21,7 +21,9 @@ from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
 from claude_code_proxy.http.passage import Passage
+from claude_code_proxy.http.status import METRICS, STATUS, Status
 from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, MODELS, Surface
+from claude_code_proxy.metrics import Metrics
 from claude_code_proxy.reload import following
 from claude_code_proxy.settings import SettingsError, load_settings
 from claude_code_proxy.upstream import Pool
@@ -45,14 +47,17 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     log_to_stderr()
     warn_if_open(settings, sys.argv)
     pool = Pool(settings)
-    prepared, calibration, health = preparations(pool), Calibration(), Health()
+    prepared, calibration, health, metrics = preparations(pool), Calibration(), Health(), Metrics()
 
     def endpoints(settings: Settings, catalogue: Catalogue) -> dict[str, Endpoint]:
         known = Known(prepared, catalogue.limits, calibration, health)
+        status = Status(settings, metrics, calibration, health)
         return {
-            MESSAGES: Messages(settings, pool, known),
-            COUNT_TOKENS: CountTokens(settings, pool, known),
-            MODELS: Models(settings, catalogue),
+            MESSAGES: Messages(settings, pool, known, metrics),
+            COUNT_TOKENS: CountTokens(settings, pool, known, metrics),
+            MODELS: Models(settings, catalogue, metrics),
+            STATUS: status,
+            METRICS: status,
         }
 
     catalogue = Catalogue(settings, pool)
@@ -62,7 +67,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         nonlocal catalogue
         before, catalogue = catalogue, Catalogue(settings, pool)
         pool.use(settings)
-        surface.use(settings, endpoints(settings, catalogue), Passage(settings, pool))
+        surface.use(settings, endpoints(settings, catalogue), Passage(settings, pool, metrics))
         await before.settled()
 
     @contextlib.asynccontextmanager
@@ -82,7 +87,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         exception_handlers={HTTPException: refused, Exception: refused},
     )
     pages.state.ready = False
-    surface = Surface(settings, endpoints(settings, catalogue), Passage(settings, pool), pages)
+    surface = Surface(settings, endpoints(settings, catalogue), Passage(settings, pool, metrics), pages, metrics)
     return surface
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from claude_code_proxy.dialects.base import Answer
     from claude_code_proxy.http.asgi import Message, Receive, Scope, Send
+    from claude_code_proxy.metrics import Metrics
     from claude_code_proxy.providers import Provider
     from claude_code_proxy.settings import Settings
     from claude_code_proxy.upstream import Pool
@@ -71,8 +72,8 @@ class Way(Struct, frozen=True):
 class Passage:
     """The endpoint."""
 
-    def __init__(self, settings: Settings, pool: Pool) -> None:
-        self._settings, self._pool = settings, pool
+    def __init__(self, settings: Settings, pool: Pool, metrics: Metrics | None = None) -> None:
+        self._settings, self._pool, self._metrics = settings, pool, metrics
 
     def way(self, scope: Scope) -> Way | None:
         """The way of a request; None if it is not of this kind.
@@ -89,7 +90,7 @@ class Passage:
         return Way(provider, found[3])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, way: Way) -> None:
-        record = Record(scope)
+        record = Record(scope, self._metrics, "passage")
         record.target = way.provider.name
         await answered(self._answer(scope, receive, send, way, record), send, record)
 
