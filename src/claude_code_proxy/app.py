@@ -14,13 +14,17 @@ from starlette.exceptions import HTTPException
 from claude_code_proxy.calibration import Calibration
 from claude_code_proxy.catalogue import Catalogue
 from claude_code_proxy.gateway import Known, preparations
+from claude_code_proxy.http.admission import Admission
 from claude_code_proxy.http.count_tokens import CountTokens
-from claude_code_proxy.http.guard import warn_if_open
+from claude_code_proxy.http.deadlines import extend
+from claude_code_proxy.http.drain import Drain
+from claude_code_proxy.http.guard import open_at, warn_if_open
 from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
 from claude_code_proxy.http.passage import Passage
 from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, MODELS, Surface
+from claude_code_proxy.http.watchdog import watched
 from claude_code_proxy.reload import following
 from claude_code_proxy.settings import SettingsError, load_settings
 from claude_code_proxy.upstream import Pool
@@ -43,14 +47,16 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         raise SystemExit(f"claude-code-proxy: {cause}") from None
     log_to_stderr()
     warn_if_open(settings, sys.argv)
+    extend(settings)
+    admission = Admission(settings)
     pool = Pool(settings)
     prepared, calibration = preparations(pool), Calibration()
 
     def endpoints(settings: Settings, catalogue: Catalogue) -> dict[str, Endpoint]:
         known = Known(prepared, catalogue.limits, calibration)
         return {
-            MESSAGES: Messages(settings, pool, known),
-            COUNT_TOKENS: CountTokens(settings, pool, known),
+            MESSAGES: Messages(settings, pool, known, admission),
+            COUNT_TOKENS: CountTokens(settings, pool, known, admission),
             MODELS: Models(settings, catalogue),
         }
 
@@ -61,7 +67,9 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         nonlocal catalogue
         before, catalogue = catalogue, Catalogue(settings, pool)
         pool.use(settings)
-        surface.use(settings, endpoints(settings, catalogue), Passage(settings, pool))
+        extend(settings)
+        admission.use(settings)
+        surface.use(settings, endpoints(settings, catalogue), Passage(settings, pool, admission))
         await before.settled()
 
     @contextlib.asynccontextmanager
@@ -69,8 +77,9 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         gc.collect()
         gc.freeze()  # what is loaded now stays: no collection needs to look at it again
         async with following(source, use) if callable(source) else contextlib.nullcontext():
-            app.state.ready = True
-            yield
+            with drain.on_signals(lambda: surface.settings.drain_timeout), watched():
+                app.state.ready = True
+                yield
             app.state.ready = False
         await catalogue.close()
         await pool.close()
@@ -81,8 +90,18 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         exception_handlers={HTTPException: refused, Exception: refused},
     )
     pages.state.ready = False
-    surface = Surface(settings, endpoints(settings, catalogue), Passage(settings, pool), pages)
+    drain = Drain(lambda: setattr(pages.state, "ready", False))
+    passage = Passage(settings, pool, admission)
+    surface = Surface(settings, endpoints(settings, catalogue), passage, pages, drain)
     return surface
+
+
+def bind_fault(host: str) -> str:
+    """Why the proxy must not listen on `host` with the settings there are, and the remedy; empty if it may."""
+    try:
+        return open_at(host, load_settings())
+    except SettingsError:
+        return ""  # which `create_app` tells
 
 
 def log_to_stderr() -> None:

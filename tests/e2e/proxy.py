@@ -61,6 +61,7 @@ class Proxy:
 
     url: str
     log: Log
+    process: asyncio.subprocess.Process
 
 
 class Start(Protocol):
@@ -70,8 +71,8 @@ class Start(Protocol):
 
 
 @asynccontextmanager
-async def serving(home: Path, **env: str) -> AsyncIterator[Proxy]:
-    """Run the server with these variables and no others, until the block ends."""
+async def serving(home: Path, *options: str, **env: str) -> AsyncIterator[Proxy]:
+    """Run the server with these variables and no others, and uvicorn's options, until the block ends."""
     port = _free_port()
     clean = {
         "PATH": os.environ["PATH"],
@@ -83,6 +84,7 @@ async def serving(home: Path, **env: str) -> AsyncIterator[Proxy]:
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "uvicorn", "server:app", "--host", "127.0.0.1", "--port", str(port)),
+        *options,
         cwd=ROOT,
         env=clean | env,
         stdin=asyncio.subprocess.DEVNULL,
@@ -94,7 +96,7 @@ async def serving(home: Path, **env: str) -> AsyncIterator[Proxy]:
     pump = asyncio.create_task(log.pump(process.stdout))
     try:
         await asyncio.wait_for(_until_healthy(process, f"http://127.0.0.1:{port}", log), LONGEST_START)
-        yield Proxy(f"http://127.0.0.1:{port}", log)
+        yield Proxy(f"http://127.0.0.1:{port}", log, process)
     finally:
         await _stop(process)
         await asyncio.wait_for(pump, LONGEST_STOP)

@@ -8,11 +8,19 @@ from functools import partial
 
 from claude_code_proxy.local import INSTALL, LocalModelError
 
+_CONFIG = 78
+"""The exit status that sysexits.h has for a configuration that cannot be used."""
+
 _START = "Claude Code Proxy on {url}\n\n  {line}\n\n"
 
 
 def run(host: str, port: int, local: str) -> int:
     """Serve on `host` and `port`, with the local model named `local` unless that is empty; the exit status."""
+    from claude_code_proxy.app import bind_fault
+
+    if fault := bind_fault(host):
+        sys.stderr.write(fault)
+        return _CONFIG
     try:
         asyncio.run(_serve_local(host, port, local) if local else _serve(host, port))
     except LocalModelError as cause:
@@ -30,7 +38,9 @@ async def _serve(host: str, port: int) -> None:
 
     url = f"http://{host}:{port}"
     line = f"ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN=any claude"
-    config = uvicorn.Config(create_app(), host=host, port=port, log_level="warning", access_log=False)
+    config = uvicorn.Config(
+        create_app(), host=host, port=port, proxy_headers=False, log_level="warning", access_log=False
+    )
     sys.stderr.write(_START.format(url=url, line=line))
     await uvicorn.Server(config).serve()
 
@@ -53,7 +63,9 @@ async def _serve_local(host: str, port: int, name: str) -> None:
         async with local_server(model, progress=progress) as upstream:
             finish()
             app = create_app(partial(load_settings, providers=rows(upstream)))
-            config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False)
+            config = uvicorn.Config(
+                app, host=host, port=port, proxy_headers=False, log_level="warning", access_log=False
+            )
             url = f"http://{host}:{port}"
             # A small model needs small prompts: Claude Code without its tools and most of its instructions.
             line = (

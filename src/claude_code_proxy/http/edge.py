@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 from claude_code_proxy.http.access import CLIENT_GONE
 from claude_code_proxy.http.asgi import ClientGone, send_failure
+from claude_code_proxy.http.drain import LAST_WORDS, STOPPING
 from claude_code_proxy.wire.failure import INTERNAL, ApiError
 
 if TYPE_CHECKING:
@@ -19,7 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 async def answered(work: Coroutine[None, None, None], send: Send, record: Record) -> None:
-    """Run an endpoint's work; turn what it raises before its answer has begun into an error answer."""
+    """Run an endpoint's work; turn what it raises before its answer has begun into an error answer.
+
+    Only a server that stops cancels a request.
+    """
     try:
         await work
     except ClientGone:
@@ -27,6 +32,12 @@ async def answered(work: Coroutine[None, None, None], send: Send, record: Record
     except ApiError as cause:
         record.status = cause.failed.status
         await send_failure(send, cause.failed, record.request_id)
+    except asyncio.CancelledError:
+        if record.status:  # it has begun
+            raise
+        record.status = STOPPING.status
+        async with asyncio.timeout(LAST_WORDS):
+            await send_failure(send, STOPPING, record.request_id)
     except Exception:  # noqa: BLE001 -- a mistake of ours: the client is told so much, the log the rest
         record.status = INTERNAL.status
         _log.exception("request %s failed", record.request_id)

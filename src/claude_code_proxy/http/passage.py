@@ -17,6 +17,7 @@ from msgspec import Struct
 from claude_code_proxy.dialects.anthropic import forwarded
 from claude_code_proxy.dialects.errors import as_sent
 from claude_code_proxy.http.access import Record
+from claude_code_proxy.http.admission import Admission
 from claude_code_proxy.http.asgi import ClientGone, every_header, merged
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
@@ -71,8 +72,9 @@ class Way(Struct, frozen=True):
 class Passage:
     """The endpoint."""
 
-    def __init__(self, settings: Settings, pool: Pool) -> None:
+    def __init__(self, settings: Settings, pool: Pool, admission: Admission | None = None) -> None:
         self._settings, self._pool = settings, pool
+        self._admission = admission or Admission(settings)
 
     def way(self, scope: Scope) -> Way | None:
         """The way of a request; None if it is not of this kind.
@@ -110,7 +112,8 @@ class Passage:
             headers |= {"content-length": client["content-length"]} if "content-length" in client else {}
         work = self._pass(send, (method, url, body, {**headers, **provider.headers, **key}), key.values(), record)
         try:
-            await while_connected(upload.receive, work)
+            async with self._admission.turn():
+                await while_connected(upload.receive, work)
         except ClientGone:
             if upload.stalled and not record.status:
                 raise error("timeout_error", f"{provider.host} took nothing for too long.") from None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.edge import answered
+from claude_code_proxy.http.guard import keep_private
 from claude_code_proxy.http.origin import keep_out
 from claude_code_proxy.http.pages import HEALTH
 from claude_code_proxy.wire.failure import ApiError, Failed
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from claude_code_proxy.http.asgi import Receive, Scope, Send
+    from claude_code_proxy.http.drain import Drain
     from claude_code_proxy.http.passage import Passage
     from claude_code_proxy.settings import Settings
 
@@ -52,13 +54,19 @@ class Surface:
     """The ASGI application: endpoints by path, other paths of providers whose paths pass, and pages."""
 
     def __init__(
-        self, settings: Settings, endpoints: Mapping[str, Endpoint], passage: Passage, pages: Starlette
+        self,
+        settings: Settings,
+        endpoints: Mapping[str, Endpoint],
+        passage: Passage,
+        pages: Starlette,
+        drain: Drain | None = None,
     ) -> None:
-        self._settings, self._endpoints, self._passage, self._pages = settings, endpoints, passage, pages
+        self.settings, self._endpoints, self._passage, self._pages = settings, endpoints, passage, pages
+        self._drain = drain
 
     def use(self, settings: Settings, endpoints: Mapping[str, Endpoint], passage: Passage) -> None:
         """Let these serve from now on; what the others have begun they end."""
-        self._settings, self._endpoints, self._passage = settings, endpoints, passage
+        self.settings, self._endpoints, self._passage = settings, endpoints, passage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,7 +74,10 @@ class Surface:
             return
         if scope["path"] not in HEALTH:  # which whoever watches the proxy asks for under any name
             try:
-                keep_out(scope, self._settings)
+                keep_out(scope, self.settings)
+                keep_private(scope, self.settings)
+                if self._drain:
+                    self._drain.check()
             except ApiError as cause:
                 await answered(_fail(cause), send, Record(scope))
                 return

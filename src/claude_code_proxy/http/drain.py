@@ -1,0 +1,98 @@
+"""How the proxy stops when it is told to: what runs may end, then it is ended properly.
+
+uvicorn waits for running answers without a limit, or cuts them, and ends by the signal that stopped it. Here the first
+SIGTERM or SIGINT lets nothing new in and gives running requests some time; then each is cancelled, which its endpoint
+makes an error that the client understands, and the process ends with status 0. The same signal again ends it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from claude_code_proxy.wire.failure import ApiError, Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+STOPPING: Final = Failed(
+    "overloaded_error",
+    "The proxy is stopping. Try again.",
+    503,
+    ((b"retry-after", b"1"), (b"x-should-retry", b"true"), (b"connection", b"close")),
+)
+"""What a request is told that comes too late, or takes too long."""
+
+LAST_WORDS: Final = 1.0
+"""Seconds in which a client that is told so must take it."""
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_log = logging.getLogger(__name__)
+
+
+class Drain:
+    """Whether the proxy is stopping. `stopping` is called once it is."""
+
+    def __init__(self, stopping: Callable[[], None]) -> None:
+        self._stopping = stopping
+        self.begun = False
+
+    def check(self) -> None:
+        """Raises `ApiError` (503) once the proxy is stopping."""
+        if self.begun:
+            raise ApiError(STOPPING)
+
+    @contextmanager
+    def on_signals(self, seconds: Callable[[], float]) -> Iterator[None]:
+        """Take over the signals that uvicorn's server handles, if it does; `seconds` are what requests have to end."""
+        loop = asyncio.get_running_loop()
+        taken: dict[signal.Signals, Any] = {}
+        seen: set[int] = set()
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            server = taken[signal.Signals(number)].__self__
+            if number in seen:
+                server.should_exit = True
+                server.handle_exit(signal.SIGINT, frame)  # which for uvicorn is an end at once
+            else:
+                seen.add(number)
+                server.should_exit = True
+                loop.call_soon_threadsafe(self._begin, server, seconds())
+
+        if threading.current_thread() is threading.main_thread():
+            for one in _SIGNALS:
+                handler = signal.getsignal(one)
+                if hasattr(getattr(handler, "__self__", None), "server_state"):
+                    taken[one] = handler
+                    signal.signal(one, handle)
+        try:
+            yield
+        finally:
+            for one, handler in taken.items():
+                if signal.getsignal(one) is handle:
+                    signal.signal(one, handler)
+
+    def _begin(self, server: Any, seconds: float) -> None:
+        if self.begun:
+            return
+        self.begun = True
+        self._stopping()
+        running = server.server_state.tasks
+        if running:
+            _log.info("Stopping: %d requests have %g s to end. Once more stops at once.", len(running), seconds)
+        loop = asyncio.get_running_loop()
+        loop.call_later(seconds, _end, running)
+        loop.call_later(seconds + 2 * LAST_WORDS, setattr, server, "force_exit", True)  # noqa: FBT003
+
+
+def _end(running: set[asyncio.Task[None]]) -> None:
+    if running:
+        _log.warning("Stopping: %d requests are ended.", len(running))
+    for task in list(running):
+        task.cancel()
