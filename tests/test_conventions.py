@@ -124,7 +124,7 @@ def test_a_dialect_knows_no_other(file: Path) -> None:
 ONLY: list[tuple[str, set[str]]] = [
     ("aiohttp", {"upstream.py", "local", "cli"}),
     ("starlette", {"app.py", "http"}),
-    ("uvicorn", {"cli", "http"}),
+    ("uvicorn", {"cli"}),
     ("dotenv", {"settings.py"}),
     ("platformdirs", {"settings.py", "local", "cli"}),
     (

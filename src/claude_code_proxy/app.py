@@ -47,7 +47,6 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         raise SystemExit(f"claude-code-proxy: {cause}") from None
     log_to_stderr()
     warn_if_open(settings, sys.argv)
-    extend(settings)
     admission = Admission(settings)
     pool = Pool(settings)
     prepared, calibration = preparations(pool), Calibration()
@@ -74,6 +73,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        extend(surface.settings)
         gc.collect()
         gc.freeze()  # what is loaded now stays: no collection needs to look at it again
         async with following(source, use) if callable(source) else contextlib.nullcontext():

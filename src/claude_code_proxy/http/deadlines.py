@@ -1,8 +1,8 @@
 """Deadlines and bounds for clients' connections, of which uvicorn has none.
 
 uvicorn keeps a connection as long as a byte comes now and then, and its parser httptools takes a head of any size. The
-proxy may be started as `uvicorn server:app`, which loads the application after it has chosen the class of connections.
-So `extend` makes uvicorn's own classes build an ordinary subclass of themselves, and changes nothing else of them.
+proxy may be started as `uvicorn server:app`, which takes no class of connections of ours. So `extend` makes uvicorn's
+own classes build an ordinary subclass of themselves, and changes nothing else of them.
 
 A connection has one timer, which looks at it now and then: nothing is armed for a request, let alone for a chunk.
 """
@@ -28,6 +28,8 @@ LONGEST_URL: Final = 16 << 10
 MOST_PIPELINED: Final = 100
 """Requests that may wait behind the one that is being answered on the same connection."""
 
+_CLASSES: Final = (("httptools_impl", "HttpToolsProtocol"), ("h11_impl", "H11Protocol"))
+
 _SLOWEST: Final = 16 << 10
 """Bytes of what waits for it that a client must take within the write timeout."""
 
@@ -47,15 +49,14 @@ _REASONS: Final = {
 
 
 def extend(settings: Settings) -> None:
-    """Keep connections of this process to these settings, if uvicorn runs it; called again, to other settings."""
-    Connection.limits = settings
-    if "uvicorn" not in sys.modules:
-        return
-    from uvicorn.protocols.http.auto import AutoHTTPProtocol  # noqa: PLC0415 -- only where uvicorn is there anyway
+    """Keep the connections of this process to these settings; called again, to other settings.
 
-    chosen = sys.modules.get("uvicorn.protocols.http.h11_impl")  # by --http h11, before the application was loaded
-    for base in {AutoHTTPProtocol, chosen.H11Protocol if chosen else AutoHTTPProtocol}:
-        if "__new__" not in vars(base):
+    To be called when uvicorn has loaded its class of connections, which it has when it starts the application.
+    """
+    Connection.limits = settings
+    for module, name in _CLASSES:
+        base = getattr(sys.modules.get(f"uvicorn.protocols.http.{module}"), name, None)
+        if base and "__new__" not in vars(base):
             _extend(base)
 
 
@@ -221,7 +222,8 @@ class Connection(asyncio.Protocol):
 
     def _late(self) -> None:
         """The client has said nothing, or not all of what it began to say, or goes on after its answer."""
-        if (not self._held) if self._head_since is not None else self.cycle.response_complete:
+        waits_for_head = self._head_since is not None
+        if not (self._held or self._in_head) if waits_for_head else self.cycle.response_complete:
             self.transport.close()
         else:
             self._refuse(_LATE)

@@ -2,7 +2,7 @@
 
 uvicorn waits for running answers without a limit, or cuts them, and ends by the signal that stopped it. Here the first
 SIGTERM or SIGINT lets nothing new in and gives running requests some time; then each is cancelled, which its endpoint
-makes an error that the client understands, and the process ends with status 0. The same signal again ends it at once.
+makes an error that the client understands, and the process ends with status 0. The same signal again ends them at once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import logging
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,9 @@ STOPPING: Final = Failed(
 
 LAST_WORDS: Final = 1.0
 """Seconds in which a client that is told so must take it."""
+
+_ECHO: Final = 0.5
+"""Seconds within which a signal that comes twice is one: to a process group it is sent by several."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -53,17 +57,19 @@ class Drain:
         """Take over the signals that uvicorn's server handles, if it does; `seconds` are what requests have to end."""
         loop = asyncio.get_running_loop()
         taken: dict[signal.Signals, Any] = {}
-        seen: set[int] = set()
+        seen: dict[int, float] = {}
 
-        def handle(number: int, frame: FrameType | None) -> None:
+        def handle(number: int, _: FrameType | None) -> None:
             server = taken[signal.Signals(number)].__self__
-            if number in seen:
-                server.should_exit = True
-                server.handle_exit(signal.SIGINT, frame)  # which for uvicorn is an end at once
-            else:
-                seen.add(number)
-                server.should_exit = True
+            server.should_exit = True
+            now = time.monotonic()
+            first = seen.setdefault(number, now)
+            if now == first:
                 loop.call_soon_threadsafe(self._begin, server, seconds())
+            elif now - first > _ECHO:
+                for one, handler in taken.items():
+                    signal.signal(one, handler)  # a third time is for uvicorn, which then waits for nothing
+                loop.call_soon_threadsafe(_end, server)
 
         if threading.current_thread() is threading.main_thread():
             for one in _SIGNALS:
@@ -86,13 +92,14 @@ class Drain:
         running = server.server_state.tasks
         if running:
             _log.info("Stopping: %d requests have %g s to end. Once more stops at once.", len(running), seconds)
-        loop = asyncio.get_running_loop()
-        loop.call_later(seconds, _end, running)
-        loop.call_later(seconds + 2 * LAST_WORDS, setattr, server, "force_exit", True)  # noqa: FBT003
+        asyncio.get_running_loop().call_later(seconds, _end, server)
 
 
-def _end(running: set[asyncio.Task[None]]) -> None:
+def _end(server: Any) -> None:
+    """Cancel what runs; each request then has a moment for its last words."""
+    running = server.server_state.tasks
     if running:
         _log.warning("Stopping: %d requests are ended.", len(running))
     for task in list(running):
         task.cancel()
+    asyncio.get_running_loop().call_later(2 * LAST_WORDS, setattr, server, "force_exit", True)  # noqa: FBT003
