@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 LONGEST_START = 30.0
@@ -71,8 +71,10 @@ class Start(Protocol):
 
 
 @asynccontextmanager
-async def serving(home: Path, *options: str, **env: str) -> AsyncIterator[Proxy]:
-    """Run the server with these variables and no others, and uvicorn's options, until the block ends."""
+async def serving(
+    home: Path, *options: str, program: Sequence[str] = ("uvicorn", "server:app"), **env: str
+) -> AsyncIterator[Proxy]:
+    """Run the server with these variables and no others, and these options of its program, until the block ends."""
     port = _free_port()
     clean = {
         "PATH": os.environ["PATH"],
@@ -83,7 +85,7 @@ async def serving(home: Path, *options: str, **env: str) -> AsyncIterator[Proxy]
         "PYTHONUNBUFFERED": "1",
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "uvicorn", "server:app", "--host", "127.0.0.1", "--port", str(port)),
+        *(sys.executable, "-m", *program, "--host", "127.0.0.1", "--port", str(port)),
         *options,
         cwd=ROOT,
         env=clean | env,

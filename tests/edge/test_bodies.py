@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import json
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from upstreams import Chat
 
 from .line import HEAD, HELLO, PATH, error, healthy_clients, line, request, said, status
-from .test_heads import resident
+from .processes import PROC, resident
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -137,15 +136,16 @@ async def chunked(size: int) -> AsyncIterator[bytes]:
         yield b"100000\r\n" + b" " * (1 << 20) + b"\r\n"
 
 
+@pytest.mark.skipif(not PROC.exists(), reason="memory is measured by /proc")
 async def test_chunks_without_end(start: Started, chat: FakeChat) -> None:
     proxy = await start()
-    before = resident(proxy)
+    before = resident(proxy.process.pid)
     async with healthy_clients(proxy.url, chat, 2), line(proxy.url) as raw:
         async for part in chunked(200 << 20):
             raw.writer.write(part)
             await raw.writer.drain()
         assert (await raw.answer())[0] == 413
-    assert resident(proxy) - before < 100
+    assert resident(proxy.process.pid) - before < 100
 
 
 LIES: dict[str, tuple[bytes, bytes]] = {
@@ -203,14 +203,14 @@ async def test_what_a_form_can_send_is_refused(start: Started, chat: FakeChat, k
     assert chat.posts == []
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured by /proc")
+@pytest.mark.skipif(not PROC.exists(), reason="memory is measured by /proc")
 async def test_many_large_bodies_at_once_are_bounded(start: Started, chat: FakeChat) -> None:
     """A hundred of 8 MB where 32 MB may be held: those that fit are served, the others come again."""
     proxy = await start(BODY_MEMORY_MIB="32")
     content = body(messages=[{"role": "user", "content": "x" * (8 << 20)}])
     sent = request(content, path="/openai:house-model-7b/v1/messages")
     chat.use(Chat("Read it all."))
-    before = resident(proxy)
+    before = resident(proxy.process.pid)
 
     async def ask() -> tuple[int, dict[str, str], bytes]:
         async with line(proxy.url, sent) as raw:
@@ -224,7 +224,7 @@ async def test_many_large_bodies_at_once_are_bounded(start: Started, chat: FakeC
         if code == 529:
             assert (headers["retry-after"], headers["x-should-retry"]) == ("2", "true")
             assert json.loads(answer)["error"]["type"] == "overloaded_error"
-    assert resident(proxy) - before < 300
+    assert resident(proxy.process.pid) - before < 300
     assert (await ask())[0] == 200
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,9 +11,9 @@ import pytest
 from upstreams import Chat
 
 from .line import HEAD, PATH, error, healthy_clients, line, request, said, status
+from .processes import PROC, resident
 
 if TYPE_CHECKING:
-    from e2e.proxy import Proxy
     from upstreams import FakeChat
 
     from .conftest import Started
@@ -100,21 +99,15 @@ SIZES: dict[str, tuple[bytes, set[int]]] = {
 }
 
 
-def resident(proxy: Proxy) -> int:
-    """The most memory that the server has had, in MiB."""
-    said = Path(f"/proc/{proxy.process.pid}/status").read_text("utf-8")
-    return int(said.partition("VmHWM:")[2].split()[0]) >> 10
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured by /proc")
+@pytest.mark.skipif(not PROC.exists(), reason="memory is measured by /proc")
 @pytest.mark.parametrize("case", SIZES)
 async def test_how_large_a_head_may_be(start: Started, chat: FakeChat, case: str) -> None:
     sent, expected = SIZES[case]
     proxy = await start(HEAD_TIMEOUT="3", BODY_TIMEOUT="3")
     async with healthy_clients(proxy.url, chat):
-        before = resident(proxy)
+        before = resident(proxy.process.pid)
         assert status(await said(proxy.url, sent)) in expected
-        assert resident(proxy) - before < 16
+        assert resident(proxy.process.pid) - before < 16
 
 
 async def test_a_trailer_is_no_header(start: Started, chat: FakeChat) -> None:

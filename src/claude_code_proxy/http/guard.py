@@ -10,6 +10,7 @@ import logging
 import socket
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.wire.failure import error
@@ -80,7 +81,7 @@ def warn_if_open(settings: Settings, argv: Sequence[str]) -> None:
 
 def _host(argv: Sequence[str]) -> str:
     """The value of --host, which uvicorn's command and ours share; empty if there is none."""
-    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+    for word, after in pairwise([*argv, ""]):
         if word == _OPTION:
             return after
         if word.startswith(f"{_OPTION}="):
