@@ -20,6 +20,11 @@ def busy(pid: int) -> float:
     return (int(columns[11]) + int(columns[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def descriptors(pid: int) -> int:
+    """How many a process has open."""
+    return len(list((PROC / str(pid) / "fd").iterdir()))
+
+
 def workers_of(pid: int) -> set[int]:
     """The workers of uvicorn's supervisor, without the process that looks after their resources."""
     found = set()

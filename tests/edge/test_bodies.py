@@ -107,6 +107,7 @@ async def test_a_length_that_is_too_large_is_refused_at_once(
         assert (headers.get("connection") == "close") == bool(expect)
 
 
+@pytest.mark.usefixtures("chat")
 async def test_a_client_that_is_told_to_go_on_is_served(start: Started) -> None:
     proxy = await start()
     head, _, content = request(stream=False).replace(HEAD, HEAD + b"Expect: 100-continue\r\n").partition(b"\r\n\r\n")

@@ -96,6 +96,7 @@ async def test_a_client_that_takes_its_time_within_the_limits_is_served(start: S
     assert len(chat.posts) == 1
 
 
+@pytest.mark.usefixtures("chat")
 async def test_a_kept_connection_is_given_up(start: Started) -> None:
     proxy = await short(start)
     async with line(proxy.url, request(stream=False)) as kept:

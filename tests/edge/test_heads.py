@@ -197,6 +197,7 @@ async def test_wrong_credentials_are_all_alike(start: Started, chat: FakeChat, c
     assert chat.posts == []
 
 
+@pytest.mark.usefixtures("chat")
 async def test_one_of_two_credentials_is_enough(start: Started) -> None:
     proxy = await start(PROXY_API_KEY="canary-of-the-proxy")
     both = b"X-Api-Key: something\r\nAuthorization: bearer  canary-of-the-proxy\r\n"

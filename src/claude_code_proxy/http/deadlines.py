@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 import sys
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -40,6 +41,7 @@ _HEAD_TOO_LARGE: Final = Failed("invalid_request_error", "The head of the reques
 _URL_TOO_LONG: Final = Failed("invalid_request_error", "The URL is too long.", 414)
 _TOO_MANY: Final = Failed("invalid_request_error", "Too many requests wait on this connection.", 400)
 _LATE: Final = failed("timeout_error", "The request did not come in time.", status=408)
+_NETWORKS: Final = frozenset({socket.AF_INET, socket.AF_INET6})
 _REASONS: Final = {
     400: b"Bad Request",
     408: b"Request Timeout",
@@ -108,6 +110,7 @@ class Connection(asyncio.Protocol):
         self.ws_protocol_class = None  # there is nothing here to speak to
         if self.timeout_keep_alive == _DEFAULT_KEEP_ALIVE:
             self.timeout_keep_alive = self.limits.keep_alive_timeout
+        _notice_silence(transport.get_extra_info("socket"), self.limits.write_timeout)
         self._head_since = self.loop.time()
         self._timer = self.loop.call_later(self._pause(), self._look)
 
@@ -244,6 +247,25 @@ class Connection(asyncio.Protocol):
             status = (failure.status, _REASONS[failure.status], len(body), request_id.encode())
             self.transport.write(head % status + b"connection: close\r\n\r\n" + body)
         self.transport.close()
+
+
+def _notice_silence(connection: Any, seconds: float) -> None:
+    """Have the system end a connection whose other end has vanished: it acknowledges nothing for so long.
+
+    Only the system can tell that from one that waits. What it does not offer is left out.
+    """
+    if connection is None or connection.family not in _NETWORKS:
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    part = max(1, round(seconds / 4))
+    for name, value in (
+        ("TCP_KEEPIDLE", part),
+        ("TCP_KEEPINTVL", part),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", round(seconds * 1000)),
+    ):
+        if option := getattr(socket, name, 0):
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _body_is_due(cycle: Any) -> bool:
