@@ -102,4 +102,10 @@ def _end(server: Any) -> None:
         _log.warning("Stopping: %d requests are ended.", len(running))
     for task in list(running):
         task.cancel()
-    asyncio.get_running_loop().call_later(2 * LAST_WORDS, setattr, server, "force_exit", True)  # noqa: FBT003
+    asyncio.get_running_loop().call_later(2 * LAST_WORDS, _drop, server)
+
+
+def _drop(server: Any) -> None:
+    """Close the connections of those that do not even take that."""
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()

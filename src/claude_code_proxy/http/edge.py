@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -33,11 +34,11 @@ async def answered(work: Coroutine[None, None, None], send: Send, record: Record
         record.status = cause.failed.status
         await send_failure(send, cause.failed, record.request_id)
     except asyncio.CancelledError:
-        if record.status:  # it has begun
-            raise
-        record.status = STOPPING.status
-        async with asyncio.timeout(LAST_WORDS):
-            await send_failure(send, STOPPING, record.request_id)
+        if not record.status:  # else it has begun, and an answer without an end makes the server close the connection
+            record.status = STOPPING.status
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS):
+                    await send_failure(send, STOPPING, record.request_id)
     except Exception:  # noqa: BLE001 -- a mistake of ours: the client is told so much, the log the rest
         record.status = INTERNAL.status
         _log.exception("request %s failed", record.request_id)

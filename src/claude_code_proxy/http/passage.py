@@ -110,10 +110,10 @@ class Passage:
         if "transfer-encoding" in client or client.get("content-length", "0") != "0":
             body = upload.parts()
             headers |= {"content-length": client["content-length"]} if "content-length" in client else {}
-        work = self._pass(send, (method, url, body, {**headers, **provider.headers, **key}), key.values(), record)
+        asked = (method, url, body, {**headers, **provider.headers, **key})
         try:
             async with self._admission.turn():
-                await while_connected(upload.receive, work)
+                await while_connected(upload.receive, self._pass(send, asked, key.values(), record))
         except ClientGone:
             if upload.stalled and not record.status:
                 raise error("timeout_error", f"{provider.host} took nothing for too long.") from None

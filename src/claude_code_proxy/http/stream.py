@@ -64,8 +64,9 @@ class EventStream:
             await while_connected(receive, self._pump(send), beside=partial(self._keep_warm, send))
         except asyncio.CancelledError:  # only a server that stops does that
             if not self._over:
-                async with asyncio.timeout(LAST_WORDS):
-                    await self._fail(send, STOPPING)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LAST_WORDS):
+                        await self._fail(send, STOPPING)
 
     async def _pump(self, send: Send) -> None:
         async with contextlib.aclosing(self._chunks):
