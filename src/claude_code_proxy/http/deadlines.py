@@ -10,6 +10,7 @@ A connection has one timer, which looks at it now and then: nothing is armed for
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import socket
 import sys
@@ -256,16 +257,18 @@ def _notice_silence(connection: Any, seconds: float) -> None:
     """
     if connection is None or connection.family not in _NETWORKS:
         return
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     part = max(1, round(seconds / 4))
-    for name, value in (
-        ("TCP_KEEPIDLE", part),
-        ("TCP_KEEPINTVL", part),
-        ("TCP_KEEPCNT", 3),
-        ("TCP_USER_TIMEOUT", round(seconds * 1000)),
-    ):
-        if option := getattr(socket, name, 0):
-            connection.setsockopt(socket.IPPROTO_TCP, option, value)
+    options = {
+        "TCP_KEEPIDLE": part,
+        "TCP_KEEPINTVL": part,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": round(seconds * 1000),
+    }
+    with contextlib.suppress(OSError):  # some systems refuse once the client has left
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in options.items():
+            if option := getattr(socket, name, 0):
+                connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _body_is_due(cycle: Any) -> bool:
