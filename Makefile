@@ -1,9 +1,12 @@
-.PHONY: test lint format lock
+.PHONY: test matrix-newest lint format lock
 
 UV ?= uv
 
 test:    ## all tests, with lint and types
 	$(UV) run --group dev pytest
+
+matrix-newest:    ## what fails and what is new with the newest Claude Code; never fails itself
+	$(UV) run --group dev python scripts/newest_cli.py
 
 lint:    ## what the conventions tests check, without the rest
 	$(UV) run --group dev pytest tests/test_conventions.py

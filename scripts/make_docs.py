@@ -75,12 +75,16 @@ def providers() -> str:
             written[row.name].get("base_url", "–"),
             f"`{row.base_url_env}`" if row.base_url_env else "–",
             notes[row.name].get("credentials") or _key_of(row),
-            ", ".join(f"`{name}` = {value}" for name, value in row.quirks.items()) or "–",
+            ", ".join(f"`{name}` = {_quirk(value)}" for name, value in row.quirks.items()) or "–",
         )
         for row in load_providers({}).values()
     ]
     head = ("provider", "name in URLs", "dialect", "address", "variable that moves it", "key", "quirks")
     return "\n".join([NOTE, "# Built-in providers\n", table(head, rows)])
+
+
+def _quirk(value: object) -> str:
+    return ", ".join(f"`{key}` {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _key_of(row: Provider) -> str:
@@ -90,18 +94,46 @@ def _key_of(row: Provider) -> str:
 def provider(name: str, group: Group) -> str:
     row, note = load_providers({})[name], provider_notes()[name]
     parts = [NOTE, f"# {note['title']}\n", f"{note['about'].strip()}\n"]
-    if "key" in note:
-        parts.append(f"Keys: <{note['key']}>\n")
-    setup = note.get("setup") or _setup(row, group)
-    url = f"http://localhost:4000/{name}:{note['model']}"
-    parts += ["```dotenv", setup.strip(), "```\n"] if setup else []
-    parts += ["```bash", f"ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN=any claude", "```\n"]
+    parts += ["## Start\n", *_start(row, note, group)]
     parts += ["## Settings\n", _settings_table([*group.variables, _dialect_of(name, row.dialect)])]
     named = ", ".join(f"`{one}`" for one in (row.name, *row.aliases))
     parts.append(
         f"Name in URLs and models: {named}. What becomes of a request: [`{row.dialect}`](../translation.md).\n"
     )
     return "\n".join(parts)
+
+
+UV = "python3 -m venv .uv && .uv/bin/pip install -q uv"
+EXTRAS = {"google": "vertex", "aws": "bedrock"}
+"""The optional group that a way to prove who asks needs."""
+
+
+def _start(row: Provider, note: dict[str, Any], group: Group) -> list[str]:
+    """All that it takes to have Claude Code answered by this provider, in a clone of the repository."""
+    extra = f"--extra {EXTRAS[row.auth]} " if row.auth in EXTRAS else ""
+    serve = f"uv run {extra}uvicorn server:app --host 127.0.0.1 --port 4000"
+    model = note["model"]
+    claude = f"ANTHROPIC_BASE_URL=http://localhost:4000/{row.name}:{model} ANTHROPIC_AUTH_TOKEN=any claude"
+    parts: list[str] = []
+    if setup := note.get("setup") or _setup(row, group):
+        keys = f" (keys: <{note['key']}>)" if "key" in note else ""
+        parts += [f"In a file `.env` beside `server.py`, in a clone of this repository{keys}:\n"]
+        parts += ["```dotenv", setup.strip(), "```\n"]
+    parts += [
+        f"There, with [uv](https://docs.astral.sh/uv/) (or `{UV}`, and `.uv/bin/uv` for `uv`):\n",
+        *("```bash", serve, "```\n"),
+        "In another terminal, with [Claude Code](https://code.claude.com):\n",
+        *("```bash", claude, "```\n"),
+    ]
+    if not row.unlisted:
+        parts.append(f"`curl http://localhost:4000/{row.name}:{model}/v1/models` shows that model, `/v1/models` all.\n")
+    if not row.serves_claude:
+        parts.append(
+            "Claude Code takes a model that it does not know for one that holds a million tokens. Tell it what yours\n"
+            "holds, so that it shortens the conversation in time: `CLAUDE_CODE_MAX_CONTEXT_TOKENS=131072` in the line\n"
+            "above, for example.\n"
+        )
+    return parts
 
 
 def _setup(row: Provider, group: Group) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from asgi import Exchange
 from claude_code_proxy.gateway import Known, preparations
+from claude_code_proxy.http.count_tokens import CountTokens
 from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.providers import load_providers
 from claude_code_proxy.settings import load_settings
@@ -43,16 +44,19 @@ def row(name: str, **env: str) -> Provider:
 
 @asynccontextmanager
 async def serving(
-    pinned: str, env: Mapping[str, str], asked: Mapping[str, Any], **headers: str
+    pinned: str,
+    env: Mapping[str, str],
+    asked: Mapping[str, Any],
+    *,
+    counting: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Exchange]:
-    """The server's answer to one message."""
+    """The server's answer to one message, or count."""
     settings = load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": "", **env})
     pool = Pool(settings)
-    exchange = Exchange(
-        json.dumps(asked).encode(), headers={name.replace("_", "-"): value for name, value in headers.items()}
-    )
+    exchange = Exchange(json.dumps(asked).encode(), headers=dict(headers or {}))
     try:
-        await Messages(settings, pool, Known(preparations(pool)))(
+        await (CountTokens if counting else Messages)(settings, pool, Known(preparations(pool)))(
             exchange.scope, exchange.receive, exchange.send, pinned
         )
         yield exchange

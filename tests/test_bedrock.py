@@ -59,10 +59,10 @@ async def test_claude_on_bedrock(
     caplog.set_level(logging.DEBUG)
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: NOW.replace(tzinfo=None))
     env = AWS | ({"AWS_SESSION_TOKEN": token} if token else {})
-    headers = {"x_api_key": "never", "anthropic_beta": "effort-2025-11-24"}
+    headers = {"x-api-key": "never", "anthropic-beta": "effort-2025-11-24"}
     async with FakeMessages([Msg([text("Héllo.")])]) as mantle:
         env["BEDROCK_API_BASE"] = mantle.url
-        async with serving("bedrock:claude-sonnet-5-5", env, ASK | {"stream": stream}, **headers) as got:
+        async with serving("bedrock:claude-sonnet-5-5", env, ASK | {"stream": stream}, headers=headers) as got:
             assert got.status == 200, got.body
     [sent] = mantle.requests
     verified(sent, mantle.url.removeprefix("http://"), token=token)
@@ -101,7 +101,7 @@ async def test_claude_on_bedrock_s_older_host(monkeypatch: pytest.MonkeyPatch, *
         runtime.use(by=answer)
         body = {**ASK, "stream": stream}
         env = AWS | {"BEDROCK_RUNTIME_API_BASE": runtime.url}
-        async with serving(f"bedrock-runtime:{model}", env, body, anthropic_beta="a-1, b-2") as got:
+        async with serving(f"bedrock-runtime:{model}", env, body, headers={"anthropic-beta": "a-1, b-2"}) as got:
             assert got.status == 200, got.body
             assert b"Hello." in got.body
             assert got.body.endswith(b'{"type":"message_stop"}\n\n') is stream
@@ -116,7 +116,7 @@ async def test_claude_on_bedrock_s_older_host(monkeypatch: pytest.MonkeyPatch, *
 async def test_a_later_version_has_one_name_everywhere() -> None:
     async with Claude([Http(404)]) as runtime:
         env = AWS | {"BEDROCK_RUNTIME_API_BASE": runtime.url}
-        async with serving("bedrock-runtime:m", env, ASK, anthropic_version="2026-10-21"):
+        async with serving("bedrock-runtime:m", env, ASK, headers={"anthropic-version": "2026-10-21"}):
             assert runtime.requests[0].json["anthropic_version"] == "2026-10-21"
 
 

@@ -236,3 +236,20 @@ def routed() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("url", "provider"), routed())
 def test_an_example_of_a_url_names_a_provider(url: str, provider: str) -> None:
     assert provider in {name for row in load_providers({}).values() for name in (row.name, *row.aliases)}, url
+
+
+@pytest.mark.parametrize("name", sorted(load_providers({})))
+def test_the_page_of_a_provider_is_all_that_it_takes(name: str) -> None:
+    """What stands there for the .env sets the provider up, and the last line asks it."""
+    page = (ROOT / "docs" / "providers" / f"{name}.md").read_text("utf-8")
+    start = page.partition("## Start")[2].partition("## Settings")[0]
+    env = dict(line.split("=", 1) for block in re.findall(r"```dotenv\n(.*?)```", start, re.DOTALL) for line in block.splitlines())  # fmt: skip
+    settings = load_settings({key: value.strip('"') for key, value in env.items()})
+    settings.providers[name].check()
+    [pinned] = re.findall(
+        r"ANTHROPIC_BASE_URL=http://localhost:4000/(\S+) ANTHROPIC_AUTH_TOKEN=any claude$", start, re.MULTILINE
+    )
+    assert route(pinned, "claude-sonnet-5-5", settings).provider.name == name
+    [serve] = re.findall(r"^uv run .*uvicorn server:app.*$", start, re.MULTILINE)
+    extras = {"google": "--extra vertex", "aws": "--extra bedrock"}
+    assert extras.get(settings.providers[name].auth, "uv run uvicorn") in serve

@@ -57,7 +57,8 @@ def test_a_value_that_cannot_be_used_is_told_and_the_default_taken(name: str, ca
 
 def test_a_variable_changes_a_dialect() -> None:
     row = load_providers({"OPENROUTER_DIALECT": "anthropic"})["openrouter"]
-    assert (row.dialect, row.quirks, row.root) == ("anthropic", {}, "https://openrouter.ai/api")
+    assert (row.dialect, row.root) == ("anthropic", "https://openrouter.ai/api")
+    assert row.quirks == {"session_header": "x-session-id"}
     with pytest.raises(ProviderError, match="dialect must be one of"):
         load_providers({"OPENAI_DIALECT": "esperanto"})
 
@@ -119,3 +120,27 @@ def test_vertex_speaks_geminis_own_format_where_it_is_told_to() -> None:
         assert (row.dialect, row.auth, row.root) == ("gemini", "google", f"{base}/publishers/google")
         assert row.full_name("gemini-3-pro") == "gemini-3-pro"
     assert load_providers(place)["vertex"].full_name("gemini-3-pro") == "google/gemini-3-pro"
+
+
+ELSEWHERE = "http://h/v1"
+COUNTS: list[tuple[str, str, dict[str, str], bool]] = [
+    ("anthropic", "claude-x", {}, True),
+    ("vertex-anthropic", "claude-x", {}, True),
+    ("gemini", "gemini-3-pro", {}, True),
+    ("gemini", "gemini-3-pro", {"GEMINI_DIALECT": "openai_chat"}, False),
+    ("vertex", "gemini-3-pro", {}, True),
+    ("vertex", "meta/llama-4", {}, False),
+    ("openai", "gpt-5.4", {}, True),
+    ("openai", "gpt-5.4", {"OPENAI_DIALECT": "openai_responses"}, True),
+    ("openai", "gpt-4.1", {}, False),
+    ("openai", "gpt-5.4", {"OPENAI_BASE_URL": ELSEWHERE}, False),
+    ("openai", "gpt-5.4", {"OPENAI_BASE_URL": ELSEWHERE, "OPENAI_DIALECT": "openai_responses"}, False),
+    ("openrouter", "openai/gpt-5.4", {"OPENROUTER_DIALECT": "openai_responses"}, False),
+    ("bedrock", "claude-x", {}, False),
+    ("ollama", "m", {}, False),
+]
+
+
+@pytest.mark.parametrize(("name", "model", "env", "counts"), COUNTS)
+def test_who_counts_tokens(name: str, model: str, env: dict[str, str], *, counts: bool) -> None:
+    assert load_providers(env)[name].for_model(model).counts_tokens is counts

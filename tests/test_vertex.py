@@ -157,7 +157,7 @@ async def test_claude_on_vertex(tmp_path: Path, model: str, path: str, *, stream
         env["VERTEX_ANTHROPIC_API_BASE"] = f"{vertex.url}/v1"
         headers = {"anthropic-beta": "x-2026", "anthropic-version": "2023-06-01", "x-api-key": "never"}
         body = {**ASK, "stream": stream, "n": 10**30, "safeguards": {"a": [1.0]}}
-        async with serving(f"vertex-anthropic:{model}", env, body, **headers) as got:
+        async with serving(f"vertex-anthropic:{model}", env, body, headers=headers) as got:
             assert got.status == 200
             assert b"Hello." in got.body
     [sent] = vertex.requests
@@ -167,6 +167,42 @@ async def test_claude_on_vertex(tmp_path: Path, model: str, path: str, *, stream
     assert sent.headers["authorization"] == "Bearer canary-token-1"
     assert sent.headers["anthropic-beta"] == "x-2026"
     assert not {"x-api-key", "anthropic-version"} & sent.headers.keys()
+
+
+async def test_claude_on_vertex_is_counted_there(tmp_path: Path) -> None:
+    """The model and the version stand in the body, as the anthropic SDK has it."""
+    base = "/v1/projects/proj/locations/us-central1/publishers/anthropic"
+    async with Tokens() as tokens, Claude() as vertex:
+        vertex.use(by=lambda _: Http(200, {"input_tokens": 77}))
+        env = PLACE | {"GOOGLE_APPLICATION_CREDENTIALS": tokens.file(tmp_path)}
+        env["VERTEX_ANTHROPIC_API_BASE"] = f"{vertex.url}/v1"
+        body = {**ASK, "stream": True, "metadata": {"user_id": "u"}, "system": "Be kind."}
+        headers = {"anthropic-version": "2023-06-01", "x-api-key": "never"}
+        async with serving(
+            "vertex-anthropic:claude-haiku-4-5-20251001", env, body, counting=True, headers=headers
+        ) as got:
+            assert (got.status, json.loads(got.body)) == (200, {"input_tokens": 77})
+    [sent] = vertex.requests
+    assert (sent.path, sent.query) == (f"{base}/models/count-tokens:rawPredict", "")
+    assert sent.json == {
+        "model": "claude-haiku-4-5@20251001",
+        "messages": ASK["messages"],
+        "system": "Be kind.",
+        "anthropic_version": "vertex-2023-10-16",
+    }
+    assert sent.headers["authorization"] == "Bearer canary-token-1"
+    assert not {"x-api-key", "anthropic-version"} & sent.headers.keys()
+
+
+async def test_gemini_on_vertex_counts_too(tmp_path: Path) -> None:
+    base = "/v1/projects/proj/locations/us-central1/publishers/google"
+    async with Tokens() as tokens, FakeGemini(base=base, bearer=True) as vertex:
+        env = PLACE | {"GOOGLE_APPLICATION_CREDENTIALS": tokens.file(tmp_path), "VERTEX_API_BASE": f"{vertex.url}/v1"}
+        async with serving("vertex:gemini-3-pro", env, ASK, counting=True) as got:
+            assert got.status == 200
+    [sent] = vertex.requests
+    assert json.loads(got.body) == {"input_tokens": len(sent.raw) // 4}
+    assert (sent.path, sent.refusal) == (f"{base}/models/gemini-3-pro:countTokens", None)
 
 
 HOSTS: list[tuple[str, str]] = [

@@ -4,4 +4,5 @@ import sys
 
 from claude_code_proxy.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # the processes of --workers import this file, too
+    sys.exit(main())

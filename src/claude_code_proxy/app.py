@@ -23,8 +23,10 @@ from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
 from claude_code_proxy.http.passage import Passage
+from claude_code_proxy.http.status import METRICS, STATUS, Status
 from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, MODELS, Surface
 from claude_code_proxy.http.watchdog import watched
+from claude_code_proxy.metrics import Metrics
 from claude_code_proxy.reload import following
 from claude_code_proxy.settings import SettingsError, load_settings
 from claude_code_proxy.upstream import Pool
@@ -41,22 +43,22 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
 
     Settings that cannot be used end the program with what is wrong, as it has not started yet.
     """
-    try:
-        settings = source() if callable(source) else source
-    except SettingsError as cause:
-        raise SystemExit(f"claude-code-proxy: {cause}") from None
+    settings = _loaded(source)
     log_to_stderr()
     warn_if_open(settings, sys.argv)
     admission = Admission(settings)
     pool = Pool(settings)
-    prepared, calibration = preparations(pool), Calibration()
+    prepared, calibration, metrics = preparations(pool), Calibration(), Metrics()
 
     def endpoints(settings: Settings, catalogue: Catalogue) -> dict[str, Endpoint]:
         known = Known(prepared, catalogue.limits, calibration)
+        status = Status(settings, metrics, calibration)
         return {
-            MESSAGES: Messages(settings, pool, known, admission),
-            COUNT_TOKENS: CountTokens(settings, pool, known, admission),
-            MODELS: Models(settings, catalogue),
+            MESSAGES: Messages(settings, pool, known, metrics, admission),
+            COUNT_TOKENS: CountTokens(settings, pool, known, metrics, admission),
+            MODELS: Models(settings, catalogue, metrics),
+            STATUS: status,
+            METRICS: status,
         }
 
     catalogue = Catalogue(settings, pool)
@@ -68,7 +70,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         pool.use(settings)
         extend(settings)
         admission.use(settings)
-        surface.use(settings, endpoints(settings, catalogue), Passage(settings, pool, admission))
+        surface.use(settings, endpoints(settings, catalogue), Passage(settings, pool, metrics, admission))
         await before.settled()
 
     @contextlib.asynccontextmanager
@@ -91,17 +93,21 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     )
     pages.state.ready = False
     drain = Drain(lambda: setattr(pages.state, "ready", False))
-    passage = Passage(settings, pool, admission)
-    surface = Surface(settings, endpoints(settings, catalogue), passage, pages, drain)
+    passage = Passage(settings, pool, metrics, admission)
+    surface = Surface(settings, endpoints(settings, catalogue), passage, pages, metrics, drain=drain)
     return surface
 
 
-def bind_fault(host: str) -> str:
-    """Why the proxy must not listen on `host` with the settings there are, and the remedy; empty if it may."""
+def _loaded(source: Settings | Callable[[], Settings]) -> Settings:
     try:
-        return open_at(host, load_settings())
-    except SettingsError:
-        return ""  # which `create_app` tells
+        return source() if callable(source) else source
+    except SettingsError as cause:
+        raise SystemExit(f"claude-code-proxy: {cause}") from None
+
+
+def bind_fault(host: str, settings: Settings) -> str:
+    """Why the proxy must not listen on `host`, and the remedy; empty if it may."""
+    return open_at(host, settings)
 
 
 def log_to_stderr() -> None:

@@ -16,6 +16,8 @@ from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.failure import ApiError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from claude_code_proxy.wire.events import Usage
     from claude_code_proxy.wire.head import Head
 
@@ -98,6 +100,10 @@ class Calibration:
     def factor(self, target: str) -> Factor:
         """What was learned of a target."""
         return self._factors.get(target, _UNTOLD)
+
+    def factors(self) -> Iterable[tuple[str, Factor]]:
+        """What was learned, by target."""
+        return self._factors.items()
 
     def learn(self, target: str, head: Head, usage: Usage, context: int) -> None:
         """Learn from a request and what its upstream counted.

@@ -29,7 +29,7 @@ from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.json_text import fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from claude_code_proxy.providers import Provider
     from claude_code_proxy.settings import Settings
@@ -343,23 +343,38 @@ class Catalogue:
             del self._asking[provider.name]
 
     async def _ask(self, provider: Provider) -> tuple[Model, ...]:
-        asked = _shapes().asked.get(provider.dialect, _Asked())
-        headers = {MARK: self.mark, **asked.headers, **provider.headers}
-        said = ""
-        for path in provider.models_paths or asked.paths:
-            url = provider.root + path
-            try:
-                key = await self._pool.credentials.headers(provider, "GET", url, b"")
-                status, body = await self._pool.get(url, {**headers, **key}, within=_LONGEST)
-            except ApiError as cause:
-                said = cause.failed.message
-                break
-            rows = listed(body) if 200 <= status < 300 else None
-            if rows is not None:
-                return models_of(rows, provider, self._settings)
-            said = f"HTTP {status}, and no list."
-        _log.info("provider %s: no models, as %s", provider.name, said)
-        return ()
+        heard = await ask(provider, self._settings, self._pool, {MARK: self.mark})
+        if heard.fault:
+            _log.info("provider %s: no models, as %s", provider.name, heard.fault)
+        return heard.models
+
+
+class Heard(Struct, frozen=True):
+    """What a provider said when it was asked for its models: why there is no list, and the HTTP status, if any."""
+
+    models: tuple[Model, ...] = ()
+    fault: str = ""
+    status: int = 0
+
+
+async def ask(
+    provider: Provider, settings: Settings, pool: Pool, headers: Mapping[str, str], *, with_key: bool = True
+) -> Heard:
+    """Ask a provider that is set up for its models, with these headers beside its own."""
+    asked, heard = _shapes().asked.get(provider.dialect, _Asked()), Heard()
+    for path in provider.models_paths or asked.paths:
+        url = provider.root + path
+        try:
+            key = await pool.credentials.headers(provider, "GET", url, b"") if with_key else {}
+            sent = {**headers, **asked.headers, **provider.headers, **key}
+            status, body = await pool.get(url, sent, within=_LONGEST)
+        except ApiError as cause:
+            return Heard(fault=cause.failed.message, status=heard.status)
+        rows = listed(body) if 200 <= status < 300 else None
+        if rows is not None:
+            return Heard(models_of(rows, provider, settings), status=status)
+        heard = Heard(fault=f"HTTP {status}, and no list.", status=status)
+    return heard
 
 
 def usable(provider: Provider) -> bool:

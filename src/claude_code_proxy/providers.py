@@ -58,13 +58,14 @@ class ModelBody(Struct, frozen=True, forbid_unknown_fields=True):
 class ModelDialect(Struct, frozen=True, forbid_unknown_fields=True):
     """Another dialect, and its quirks, for models whose bare name matches one of the patterns in lower case.
 
-    `anywhere`: also where the provider's address was changed.
+    `anywhere`: also where the provider's address was changed. `counts_tokens`: what the row says of its own dialect.
     """
 
     match: tuple[str, ...]
     dialect: str
     quirks: dict[str, Any] = {}
     anywhere: bool = False
+    counts_tokens: bool = False
 
 
 class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -218,9 +219,9 @@ def _respoken(row: Mapping[str, Any], dialect: str | None) -> dict[str, Any]:
     kept = {key: value for key, value in chosen.items() if key not in _OF_THE_DIALECT}
     if row.get("auth") in _BY_LIBRARY:  # whatever is spoken there, who asks is proven the same way
         kept["auth"] = row["auth"]
-    known = [one.get("quirks", {}) for one in row.get("model_dialect", ()) if one.get("dialect") == dialect]
-    quirks = known[0] if known else {}
-    return {**kept, "quirks": quirks, **row.get("respoken", {}).get(dialect, {}), "dialect": dialect}
+    known: Mapping[str, Any] = next((one for one in row.get("model_dialect", ()) if one.get("dialect") == dialect), {})
+    own = {"quirks": known.get("quirks", {}), "counts_tokens": known.get("counts_tokens", False)}
+    return {**kept, **own, **row.get("respoken", {}).get(dialect, {}), "dialect": dialect}
 
 
 def _elsewhere(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -205,13 +205,29 @@ def sources() -> list[Path]:
     return [*_env_files(here), *([path] if path else [])]
 
 
+def origins() -> dict[str, str]:
+    """Where each variable of this process comes from: `environment`, or the .env that says it."""
+    here = os.environ
+    files = {name: str(path) for path in _env_files(here) for name, value in _held(path).items() if value is not None}
+    return {**files, **dict.fromkeys(here, "environment")}
+
+
+def _held(path: Path) -> Mapping[str, str | None]:
+    return dotenv_values(path, interpolate=False) if path.is_file() else {}
+
+
+def values() -> dict[str, str]:
+    """What the variables of this process hold, those of the .env files among them. Raises `SettingsError`."""
+    return _environment()
+
+
 def _environment() -> dict[str, str]:
     """This process's environment, completed from the .env files. Nothing in them is expanded."""
     here = os.environ
     env: dict[str, str] = {}
     for path in _env_files(here):
         if path.is_file():
-            env |= {name: value for name, value in dotenv_values(path, interpolate=False).items() if value is not None}
+            env |= {name: value for name, value in _held(path).items() if value is not None}
         elif here.get(ENV_FILE):
             raise SettingsError(f"{ENV_FILE} names {here[ENV_FILE]!r}, which is no file")
     return {**env, **here}

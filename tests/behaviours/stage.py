@@ -77,6 +77,9 @@ class FakeGemini(FakeChat):
             return Http(403, {"error": {"code": 403, "message": "no key", "status": "PERMISSION_DENIED"}})
         if rec.method == "GET":
             return Http(200, {"models": []})
+        if rec.path.endswith(":countTokens"):
+            counted = rec.json["generateContentRequest"]
+            return Http(200, {"totalTokens": len(rec.raw)}) if counted["contents"] and counted["model"] else Http(400)
         if not rec.json or not rec.json.get("contents") or "model" in rec.json:
             rec.refusal = "400 contents"
             return Http(400, {"error": {"code": 400, "message": "contents", "status": "INVALID_ARGUMENT"}})

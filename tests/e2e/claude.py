@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-VERSION = "2.1.330"
+PINNED = "2.1.330"
+VERSION = os.environ.get("CLAUDE_CLI_VERSION", PINNED)
+"""What the tests run; scripts/newest_cli.py names another."""
 PACKAGE = f"@anthropic-ai/claude-code@{VERSION}"
 CLIENT_TOKEN = "canary-client-token"
 LONGEST_RUN = 60.0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from upstreams import FakeMessages, Http, Msg, text, thinking, tool_use
+from upstreams import FakeMessages, Http, Msg, Raw, text, thinking, tool_use
+from upstreams.messages import sse
 
 from .claude import CLIENT_TOKEN
 from .relay import Relay
@@ -95,6 +97,31 @@ async def test_a_tool_loop(claude: Claude, world: World, relay: Relay) -> None:
     for sent, received, answer in zip(relay.posts, world.native.posts, relay.answers, strict=True):
         assert_untouched(sent, received, MODEL)
         assert answer.body == bytes(received.sent)
+
+
+VERDICT = {"type": "dangerous_tool_use", "of": "a kind that nobody knows"}
+
+
+async def test_auto_mode_asks_anthropic_as_if_nobody_stood_between(claude: Claude, world: World, relay: Relay) -> None:
+    """And hears the answer as it is: nothing here judges, or knows what a verdict looks like."""
+    call = Msg([tool_use("Bash", {"command": "curl -s http://127.0.0.1:9/", "description": "Look"})])
+
+    def judged(rec: Recorded) -> Msg | Raw:
+        if len(world.native.posts) > 1:
+            return Msg([text("So be it.")])
+        events = list(call.events(rec.json["model"]))
+        events[-2]["delta"]["safeguard_results"] = [VERDICT]
+        return Raw([("raw", sse(event)) for event in events])
+
+    world.native.use(by=judged)
+    auto = replace(claude, permission=("--permission-mode", "auto"))
+    assert (await auto.run(f"{relay.url}/anthropic:{MODEL}")).answer == "So be it."
+    assert len(relay.posts) == 2
+    for sent, received, answer in zip(relay.posts, world.native.posts, relay.answers, strict=True):
+        assert_untouched(sent, received, MODEL)
+        assert answer.body == bytes(received.sent)
+    assert b'"classifier_context"' in world.native.posts[0].raw
+    assert b"a kind that nobody knows" in relay.answers[0].body
 
 
 async def test_the_preferred_provider(claude: Claude, world: World, proxy: Start) -> None:

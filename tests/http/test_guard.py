@@ -139,7 +139,7 @@ def test_a_name_is_what_it_stands_for(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(providers={})
     assert open_at("box", settings) == ""
     assert open_at("box.lan", settings)
-    assert open_at("nowhere", settings)
+    assert open_at("nowhere", settings) == ""
 
 
 @pytest.mark.parametrize("allowed", [{"proxy_api_key": KEY}, {"proxy_open": True}, {"proxy_published_on": "127.0.0.1"}])

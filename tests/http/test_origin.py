@@ -15,6 +15,8 @@ PATHS = [
     "/v1/messages",
     "/v1/messages/count_tokens",
     "/v1/models",
+    "/status",
+    "/metrics",
     "/openai:x/v1/messages",
     "/anthropic:/v1/files",
 ]

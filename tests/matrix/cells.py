@@ -95,8 +95,12 @@ class Cells:
 
     def stage(self, dialect: str) -> Stage:
         """A stage on the dialect, whose upstream has forgotten what was asked before."""
-        self.dialects[dialect].fake.use()
-        return Stage(self.dialects[dialect], self.server, self.client(), self.page, self.trusted)
+        return self.stage_on(self.dialects[dialect])
+
+    def stage_on(self, dialect: Dialect[Any]) -> Stage:
+        """The same on a dialect that is not in the table, whose upstream is."""
+        dialect.fake.use()
+        return Stage(dialect, self.server, self.client(), self.page, self.trusted)
 
     async def _play(self, name: str, dialect: Dialect[Any]) -> str:
         note = await SCENARIOS[name](self.stage(dialect.name))

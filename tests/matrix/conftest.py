@@ -12,7 +12,7 @@ import pytest_asyncio
 from e2e.claude import Claude, NoCliError, find_cli
 from e2e.proxy import serving
 
-PLAYED = ("tools", "limits", "cache", "clients")
+PLAYED = ("tools", "limits", "cache", "clients", "typescript")
 pytest.register_assert_rewrite(*(f"{__package__}.scenarios_{name}" for name in PLAYED))
 
 from .cells import Cells  # noqa: E402

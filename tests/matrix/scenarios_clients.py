@@ -58,10 +58,15 @@ async def plan(stage: Stage) -> None:
     assert_safeguards(stage)
 
 
+FOLDERS = (b"classifier_context", b"live_cwd", b"home_dir", b"rule_roots", b"trusted_directories")
+"""Fields in which auto mode tells of this machine's folders."""
+
+
 def assert_safeguards(stage: Stage) -> None:
     """What auto mode tells of this machine goes to Anthropic alone."""
-    told = ["safeguards" in body for body in stage.dialect.bodies]
-    assert told == [stage.dialect.name == "anthropic"] * len(told)
+    for rec in stage.dialect.asked:
+        told = [word in rec.raw for word in (b'"safeguards"', *FOLDERS)]
+        assert told == [stage.dialect.name == "anthropic"] * len(told)
 
 
 UNSURE = "curl -s http://127.0.0.1:9/; echo ran-$((40 + 2))"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from .chat_extras import without_extras
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -341,52 +343,6 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
     (r"(Expected .*)", "Invalid type for '{at}': {word}.", "invalid_type"),
     (r"(.*)", "{word} ({at})", "invalid_value"),
 )
-
-
-class Extras(msgspec.Struct):
-    """What other servers take beside OpenAI's fields: OpenRouter's, DeepSeek's."""
-
-    reasoning: dict[str, Any] | UnsetType = UNSET
-    session_id: Annotated[str, Meta(min_length=1, max_length=128)] | UnsetType = UNSET
-    top_k: int | UnsetType = UNSET
-
-
-class SearchParameters(_Strict):
-    """Of OpenRouter's own search."""
-
-    allowed_domains: Annotated[list[str], Meta(min_length=1)] | UnsetType = UNSET
-    excluded_domains: Annotated[list[str], Meta(min_length=1)] | UnsetType = UNSET
-
-
-class SearchTool(_Strict):
-    type: Literal["openrouter:web_search"]
-    parameters: SearchParameters | UnsetType = UNSET
-
-
-MESSAGE_EXTRAS = ("reasoning_content", "reasoning_details")
-
-
-def without_extras(raw: bytes) -> bytes:
-    """The request as OpenAI would have it; the extras are checked for their types."""
-    try:
-        body = msgspec.json.decode(raw, type=dict[str, Any])
-        msgspec.convert(body, Extras)
-    except msgspec.DecodeError:
-        return raw
-    for message in body.get("messages", []):
-        for name in MESSAGE_EXTRAS:
-            message.pop(name, None)
-    tools = [tool for tool in body.pop("tools", ()) if not _searches(tool)]
-    body |= {"tools": tools} if tools else {}
-    return msgspec.json.encode({name: value for name, value in body.items() if name not in Extras.__struct_fields__})
-
-
-def _searches(tool: dict[str, Any]) -> bool:
-    try:
-        parameters = msgspec.convert(tool, SearchTool).parameters
-    except msgspec.ValidationError:
-        return False
-    return parameters is UNSET or UNSET in (parameters.allowed_domains, parameters.excluded_domains)
 
 
 def fault_of(raw: bytes, *, extras: bool = False) -> Fault | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from .gemini_rules import fault_of, mark_of
+from .gemini_rules import counted_in, fault_of, mark_of
 from .server import Fake, Http, Raw, Recorded, Script, pieces
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ USAGE: Mapping[str, Any] = {
     "thoughtsTokenCount": 7,
     "totalTokenCount": 154,
 }
-_PLACE = re.compile(r"/models/([^/:]+):(generateContent|streamGenerateContent)")
+_PLACE = re.compile(r"/models/([^/:]+):(generateContent|streamGenerateContent|countTokens)")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class FakeGemini(Fake[Gemini]):
         return self.url + self.base
 
     def front(self, rec: Recorded) -> Http | None:
-        """Answer 401, 404, 400 and the list of models."""
+        """Answer 401, 404, 400, the list of models, and counts of tokens."""
         told = rec.headers.get("authorization") if self.bearer else rec.headers.get("x-goog-api-key")
         if not told or "key=" in rec.query:
             return _refuse(rec, 401, "UNAUTHENTICATED", "Request is missing required authentication credential.")
@@ -85,9 +85,12 @@ class FakeGemini(Fake[Gemini]):
         found = _PLACE.fullmatch(place)
         if rec.method != "POST" or not found or not rec.path.startswith(self.base):
             return _refuse(rec, 404, "NOT_FOUND", f"no {rec.method} {rec.path}")
-        if fault := fault_of(rec.raw, found[1], self.issued):
+        counting = found[2] == "countTokens"
+        raw = counted_in(rec.raw, found[1], wrapped=not self.bearer) if counting else rec.raw
+        fault = "Invalid JSON payload received." if raw is None else fault_of(raw, found[1], self.issued)
+        if fault:
             return _refuse(rec, 400, "INVALID_ARGUMENT", fault)
-        return None
+        return Http(200, {"totalTokens": len(rec.raw) // 4}) if counting else None
 
     def render(self, reply: Gemini, rec: Recorded) -> Http | Raw:
         """Write the answer whole, as server-sent events, or as a list."""

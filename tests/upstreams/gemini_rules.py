@@ -359,6 +359,18 @@ def _results(asked: Asked) -> Iterator[str]:
 RULES: tuple[Rule, ...] = (_parts, _order, _signatures, _tools, _config, _results)
 
 
+def counted_in(raw: bytes, model: str, *, wrapped: bool) -> bytes | None:
+    """The request that is to be counted: in a field that names the model again, or (on Vertex) its fields themselves."""
+    try:
+        body: dict[str, Any] = json.loads(raw)
+        inner = body.pop("generateContentRequest") if wrapped else body
+        named = inner.pop("model") if wrapped else f"models/{model}"
+    except (ValueError, KeyError, AttributeError):
+        return None
+    alone = not wrapped or not body
+    return json.dumps(inner).encode() if alone and named == f"models/{model}" else None
+
+
 def fault_of(raw: bytes, model: str, issued: Mapping[str, str]) -> str | None:
     """Say what is wrong with this request, or None."""
     try:

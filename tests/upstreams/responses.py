@@ -124,14 +124,17 @@ class FakeResponses(Fake[Resp]):
         return self.url + self.base
 
     def front(self, rec: Recorded) -> Http | None:
-        """Answer 401, 404 and 400."""
+        """Answer 401, 404, 400, and counts of tokens."""
         if not rec.headers.get("authorization", "").startswith("Bearer "):
             rec.refusal = "401"
             return Http(401, {"error": {"message": "You didn't provide an API key.", "code": "invalid_api_key"}})
-        if (rec.method, rec.path) != ("POST", f"{self.base}/responses"):
+        counting = rec.path == f"{self.base}/responses/input_tokens"
+        if rec.method != "POST" or (rec.path != f"{self.base}/responses" and not counting):
             return Http(404, {"error": {"message": f"Invalid URL ({rec.method} {rec.path})"}})
-        fault = fault_of(rec.raw)
-        return None if fault is None else _refuse(rec, fault)
+        fault = fault_of(rec.raw, counting=counting)
+        if fault is not None:
+            return _refuse(rec, fault)
+        return Http(200, {"object": "response.input_tokens", "input_tokens": len(rec.raw) // 4}) if counting else None
 
     def render(self, reply: Resp, rec: Recorded) -> Http | Raw:
         """Write the response whole, or as a stream if it was asked for."""

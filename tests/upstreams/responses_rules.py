@@ -179,27 +179,32 @@ class TextConfig(_Strict):
     verbosity: Literal["low", "medium", "high"] | UnsetType = UNSET
 
 
-class Request(_Strict):
-    """The fields of the real request that a client without state may need."""
+class Counted(_Strict, kw_only=True):
+    """The fields that the counter of input tokens takes."""
 
     model: Annotated[str, Meta(min_length=1)]
     input: Annotated[list[Item], Meta(min_length=1)]
-    store: Literal[False]
     instructions: str | UnsetType = UNSET
+    parallel_tool_calls: bool | UnsetType = UNSET
+    reasoning: Thinks | UnsetType = UNSET
+    text: TextConfig | UnsetType = UNSET
+    tool_choice: Literal["none", "auto", "required"] | Chosen | UnsetType = UNSET
+    tools: Annotated[list[Function | WebSearch], Meta(min_length=1, max_length=128)] | UnsetType = UNSET
+
+
+class Request(Counted, kw_only=True):
+    """The fields of the real request that a client without state may need."""
+
+    store: Literal[False]
     include: list[Literal["reasoning.encrypted_content", "web_search_call.action.sources"]] = []
     max_output_tokens: Annotated[int, Meta(ge=16)] | UnsetType = UNSET
     max_tool_calls: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     metadata: dict[str, str] | UnsetType = UNSET
-    parallel_tool_calls: bool | UnsetType = UNSET
     prompt_cache_key: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
-    reasoning: Thinks | UnsetType = UNSET
     safety_identifier: Annotated[str, Meta(max_length=128)] | UnsetType = UNSET
     service_tier: Literal["auto", "default", "flex", "priority"] | UnsetType = UNSET
     stream: bool = False
     temperature: Annotated[float, Meta(ge=0, le=2)] | UnsetType = UNSET
-    text: TextConfig | UnsetType = UNSET
-    tool_choice: Literal["none", "auto", "required"] | Chosen | UnsetType = UNSET
-    tools: Annotated[list[Function | WebSearch], Meta(min_length=1, max_length=128)] | UnsetType = UNSET
     top_p: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
 
 
@@ -233,7 +238,7 @@ def _name_of(item: Item) -> str:
 # -- the rules
 
 
-def _reasoning_stands_before_its_item(req: Request) -> Fault | None:
+def _reasoning_stands_before_its_item(req: Counted) -> Fault | None:
     for n, item in enumerate(req.input):
         if not isinstance(item, Reasoning):
             continue
@@ -253,7 +258,7 @@ def _reasoning_stands_before_its_item(req: Request) -> Fault | None:
     return None
 
 
-def _calls_and_outputs_pair(req: Request) -> Fault | None:
+def _calls_and_outputs_pair(req: Counted) -> Fault | None:
     calls = [item.call_id for item in req.input if isinstance(item, FunctionCall)]
     if len(set(calls)) < len(calls):
         return Fault("Duplicate value for 'call_id' in input.", "input")
@@ -270,28 +275,28 @@ def _calls_and_outputs_pair(req: Request) -> Fault | None:
     return None
 
 
-def _ids_are_unique(req: Request) -> Fault | None:
+def _ids_are_unique(req: Counted) -> Fault | None:
     ids = [item.id for item in req.input if isinstance(item, OutputMessage | Reasoning | FunctionCall | WebSearchCall)]
     known = [ident for ident in ids if ident is not UNSET]
     twice = next((ident for n, ident in enumerate(known) if ident in known[:n]), None)
     return Fault(f"Duplicate item found with id {twice}. Remove duplicate items.", "input") if twice else None
 
 
-def _supported(req: Request) -> Fault | None:
+def _supported(req: Counted) -> Fault | None:
     if req.model.startswith(REASONING_MODELS):
         for name in ("temperature", "top_p"):
-            if getattr(req, name) is not UNSET:
+            if getattr(req, name, UNSET) is not UNSET:
                 return Fault(f"Unsupported parameter: '{name}' is not supported with this model.", name)
     if not req.model.startswith(OTHER_MODELS):
         return None
     if req.reasoning is not UNSET:
         return Fault("Unsupported parameter: 'reasoning.effort' is not supported with this model.", "reasoning.effort")
-    if "reasoning.encrypted_content" in req.include:
+    if "reasoning.encrypted_content" in getattr(req, "include", ()):
         return Fault("Encrypted content is not supported with this model.", "include")
     return None
 
 
-def _tools(req: Request) -> Fault | None:
+def _tools(req: Counted) -> Fault | None:
     tools = [] if req.tools is UNSET else req.tools
     if not tools and not (req.tool_choice is UNSET and req.parallel_tool_calls is UNSET):
         return Fault("Tool choice must be specified with 'tools'.", "tool_choice")
@@ -309,12 +314,14 @@ def _tools(req: Request) -> Fault | None:
         if "properties" not in tool.parameters:
             words = "In context=(), object schema missing properties."
             return Fault(said + words, "tools", "invalid_function_parameters")
-    if "web_search_call.action.sources" in req.include and not any(isinstance(tool, WebSearch) for tool in tools):
+    if "web_search_call.action.sources" in getattr(req, "include", ()) and not any(
+        isinstance(tool, WebSearch) for tool in tools
+    ):
         return Fault("Sources are included only with web search.", "include")
     return None
 
 
-RULES: tuple[Callable[[Request], Fault | None], ...] = (
+RULES: tuple[Callable[[Counted], Fault | None], ...] = (
     _calls_and_outputs_pair,
     _ids_are_unique,
     _reasoning_stands_before_its_item,
@@ -323,8 +330,8 @@ RULES: tuple[Callable[[Request], Fault | None], ...] = (
 )
 
 
-def fault_of(raw: bytes) -> Fault | None:
-    """Say what is wrong with this request, or None."""
+def fault_of(raw: bytes, *, counting: bool = False) -> Fault | None:
+    """Say what is wrong with this request, or with one for a count; or None."""
     try:
         body = msgspec.json.decode(raw)
     except msgspec.DecodeError:
@@ -333,7 +340,7 @@ def fault_of(raw: bytes) -> Fault | None:
         if item.get("type", "message") == "message" and item.get("role") == "assistant":
             item["type"] = "message:output" if "id" in item else "message:assistant"
     try:
-        req = msgspec.convert(body, Request)
+        req: Counted = msgspec.convert(body, Counted if counting else Request)
     except msgspec.ValidationError as refused:
         return translated(str(refused))
     return next((fault for rule in RULES if (fault := rule(req))), None)

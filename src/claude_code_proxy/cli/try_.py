@@ -21,6 +21,7 @@ from claude_code_proxy.cli.progress import shown
 from claude_code_proxy.local import INSTALL, LocalModelError
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import AsyncIterable, AsyncIterator, Iterator
 
     from claude_code_proxy.local.fetch import Model
@@ -52,6 +53,11 @@ class Answer:
     """From the first text to the end."""
     cut: bool
     """Whether it ended for want of tokens."""
+
+
+def command(arguments: Namespace) -> int:
+    """Ask; the exit status."""
+    return run(arguments.prompt, model=arguments.model, max_tokens=arguments.max_tokens)
 
 
 def run(prompt: str, *, model: str = "smollm2-135m", max_tokens: int = 128) -> int:

@@ -13,16 +13,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+import msgspec
 import orjson
 from msgspec import Raw, Struct
 
 from claude_code_proxy.dialects import errors
-from claude_code_proxy.dialects.base import Dialect, Outgoing, told
+from claude_code_proxy.dialects.base import Counting, Dialect, Outgoing, told
 from claude_code_proxy.dialects.event_stream import MEDIA_TYPE, EventStream
 from claude_code_proxy.dialects.foreign import own_messages
 from claude_code_proxy.dialects.native import NativeDecoder, quirks_of
 from claude_code_proxy.dialects.plain import plain_messages
 from claude_code_proxy.dialects.search import searching
+from claude_code_proxy.dialects.session import session_header
 from claude_code_proxy.wire.check import no_thread
 from claude_code_proxy.wire.events import Block, Signature, Text, Thinking, ToolArgs, ToolCall
 from claude_code_proxy.wire.failure import Failed, error, failed, from_error
@@ -60,11 +62,15 @@ class _Place(Struct, frozen=True):
     safe: str = ""
     betas_inside: bool = False
     dates_apart: bool = False
+    counted: str = ""
 
 
 _PLACES: Final[dict[str, _Place]] = {
     "vertex": _Place(
-        "/models/{}:rawPredict", "/models/{}:streamRawPredict", "vertex-2023-10-16", safe="@", dates_apart=True
+        *("/models/{}:rawPredict", "/models/{}:streamRawPredict", "vertex-2023-10-16"),
+        safe="@",
+        dates_apart=True,
+        counted="/models/count-tokens:rawPredict",
     ),
     "bedrock": _Place(
         *("/model/{}/invoke", "/model/{}/invoke-with-response-stream", "bedrock-2023-05-31"),
@@ -75,6 +81,11 @@ _PLACES: Final[dict[str, _Place]] = {
 """By the quirk `endpoint`. Source: the anthropic SDK 2.12, lib/vertex and lib/bedrock, read November 2026."""
 
 _NULL: Final = Raw(b"null")
+_NOT_COUNTED: Final = frozenset(
+    {"max_tokens", "metadata", "service_tier", "stop_sequences", "stream", "temperature", "top_k", "top_p"}
+)
+"""Fields of a message that say nothing of its prompt; Anthropic refuses a count that has them."""
+
 _DATE: Final = re.compile(r"-(?=20\d{6}$)")
 
 
@@ -84,8 +95,7 @@ def request(call: Call) -> Outgoing | Search:
     Raises `ApiError` (400) for a name that no path can hold, and for a conversation that only Anthropic keeps.
     """
     genuine = quirks_of(call.quirks).genuine
-    if not genuine and call.head.fields.get("thread", _NULL) != _NULL:
-        raise no_thread()
+    _check_thread(call)
     if call.search_engine and not genuine and (search := searching(call.head, call.seed)):
         return search
     if place := _PLACES.get(quirks_of(call.quirks).endpoint):
@@ -95,7 +105,24 @@ def request(call: Call) -> Outgoing | Search:
         changes["model"] = call.model
     body = call.head.with_fields(**changes) if changes else call.head.raw
     query = f"?{call.query}" if call.query else ""
-    return Outgoing(f"{call.base_url}/v1/messages{query}", body, forwarded_headers(call))
+    return Outgoing(f"{call.base_url}/v1/messages{query}", body, (*forwarded_headers(call), *_session(call)))
+
+
+def count(call: Call) -> Counting:
+    """The same request to the counter, without what that does not take. Raises `ApiError` as `request` does."""
+    _check_thread(call)
+    head, place = call.head, _PLACES.get(quirks_of(call.quirks).endpoint)
+    changes: dict[str, Any] = dict.fromkeys(_NOT_COUNTED & head.fields.keys())
+    changes |= {name: value for name, value in _changes(call).items() if name not in _NOT_COUNTED}
+    changes["model"] = call.model
+    headers = dict(forwarded_headers(call))
+    url = f"{call.base_url}/v1/messages/count_tokens" + (f"?{call.query}" if call.query else "")
+    if place:
+        changes["model"] = _DATE.sub("@", call.model) if place.dates_apart else call.model
+        version = headers.pop("anthropic-version")
+        changes["anthropic_version"] = place.version if version == _VERSION else version
+        url = call.base_url + place.counted
+    return Counting(Outgoing(url, head.with_fields(**changes), tuple(headers.items())))
 
 
 def _to_cloud(call: Call, place: _Place) -> Outgoing:
@@ -117,6 +144,23 @@ def _to_cloud(call: Call, place: _Place) -> Outgoing:
     changes |= _changes(call)
     path = (place.streamed if call.head.stream else place.whole).format(quote(model, safe=place.safe))
     return Outgoing(call.base_url + path, call.head.with_fields(**changes), tuple(headers.items()))
+
+
+def _check_thread(call: Call) -> None:
+    if not quirks_of(call.quirks).genuine and call.head.fields.get("thread", _NULL) != _NULL:
+        raise no_thread()
+
+
+def _session(call: Call) -> Headers:
+    """The key of the session, for a server that takes one."""
+    name = quirks_of(call.quirks).session_header
+    if not name:
+        return ()
+    try:
+        metadata = msgspec.json.decode(call.head.fields.get("metadata", _NULL))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the upstream will say so
+        metadata = None
+    return session_header(name, metadata, call.headers)
 
 
 def _changes(call: Call) -> dict[str, Any]:
@@ -166,7 +210,7 @@ def reply(call: Call, _: Outgoing, answer: Answer, watch: Watch) -> Reply:
     if answer.media_type == MEDIA_TYPE:
         return Pipe(EventStream(), Tap(watch))
     if quirks_of(call.quirks).native == "mended":
-        return Pipe(SSE(), NativeDecoder(call.seed), told(call, watch))
+        return Pipe(SSE(), NativeDecoder(call.seed, watch.passed_over), told(call, watch))
     return _renamed(call, Tap(watch))
 
 
@@ -229,4 +273,4 @@ def _said(key: int, block: dict[str, Any]) -> Sequence[Event]:
             return (Block(block),) if block.get("type") else ()
 
 
-DIALECT: Final = Dialect("anthropic", request, reply, failure, REPLY_HEADERS)
+DIALECT: Final = Dialect("anthropic", request, reply, failure, REPLY_HEADERS, count)

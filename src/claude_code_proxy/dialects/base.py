@@ -70,6 +70,13 @@ def json_body(body: Mapping[str, Any]) -> bytes:
         return msgspec.json.encode(body)
 
 
+class Counting(Struct, frozen=True):
+    """A request for a count of tokens, and the field of the JSON answer that holds it."""
+
+    outgoing: Outgoing
+    answer: str = "input_tokens"
+
+
 class Local(Struct, frozen=True):
     """An answer that needs no upstream."""
 
@@ -98,6 +105,8 @@ class Dialect(Struct, frozen=True):
       answered with; raises `ApiError` for a bad one.
     - `reply(call, outgoing, answer, watch)` gives the machine that turns the upstream's bytes into the client's.
     - `failure(call, answer, body)` says in Anthropic's words what an HTTP error of the upstream means.
+    - `count(call)` asks for the input tokens of a request, which need not say how many to answer with; None where the
+      format has no such thing. Raises `ApiError` for a bad request.
     - `reply_headers` are headers of the upstream's answer that are handed to the client.
     """
 
@@ -106,6 +115,7 @@ class Dialect(Struct, frozen=True):
     reply: Callable[[Call, Outgoing, Answer, Watch], Reply]
     failure: Callable[[Call, Answer, bytes], Failed]
     reply_headers: frozenset[str] = frozenset()
+    count: Callable[[Call], Counting] | None = None
 
 
 Decoder: TypeAlias = Machine[bytes, Event]

@@ -22,7 +22,7 @@ from claude_code_proxy.wire.json_text import fields, loads, paired
 from claude_code_proxy.wire.tap import usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from claude_code_proxy.wire.events import Event, StopReason
 
@@ -46,12 +46,14 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     genuine: it is Anthropic, or a cloud that offers its models. Nobody else is sent the client's `safeguards`, which
         name folders of the user's; and its errors say in the client's own words what is too long.
     plain: it leaves out documents and references to tools (see `plain`).
+    session_header: the header that takes a stable, anonymous key of the session, which steers prompt caches.
     """
 
     native: Literal["untouched", "mended"] = "untouched"
     endpoint: Literal["messages", "vertex", "bedrock"] = "messages"
     genuine: bool = False
     plain: bool = False
+    session_header: str = ""
 
 
 quirks_of: Final = reader(Quirks)
@@ -83,13 +85,13 @@ class NativeDecoder:
     """A machine from the payloads of a stream that is meant to be Anthropic's to events.
 
     `seed` makes ids for calls that come without one, or with one that was used before. A stream that ends
-    without `message_stop` was cut, whatever it said before.
+    without `message_stop` was cut, whatever it said before. `passed_over` is told the kinds of events that say nothing.
     """
 
-    __slots__ = ("_blocks", "_garbled", "_ids", "_last", "_seed", "_started", "_stop")
+    __slots__ = ("_blocks", "_garbled", "_ids", "_last", "_passed_over", "_seed", "_started", "_stop")
 
-    def __init__(self, seed: str) -> None:
-        self._seed = seed
+    def __init__(self, seed: str, passed_over: Callable[[object], None] | None = None) -> None:
+        self._seed, self._passed_over = seed, passed_over
         self._blocks: dict[object, _Open] = {}  # by the upstream's index
         self._started = 0  # blocks
         self._last: _Open | None = None  # the block that was begun or said last
@@ -132,8 +134,8 @@ class NativeDecoder:
                 yield self._stop
             case kind if kind == "error" or "error" in event or (kind not in _SILENT and "message" in event):
                 yield _failure(event)
-            case _:
-                pass  # a ping, or an event newer than this
+            case kind if self._passed_over:
+                self._passed_over(kind)  # a ping, or an event newer than this
 
     def _start(self, index: object, content: dict[str, Any]) -> Iterator[Event]:
         yield from self._end(index)  # one that was never closed, or a server that counts nothing

@@ -1,4 +1,7 @@
-"""One log line a request: who asked for what, where it went, what came of it. Never a prompt, never a key."""
+"""One log line a request, and what is counted of it: who asked for what, where it went, what came of it.
+
+Never a prompt, never a key.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Raw
 
+from claude_code_proxy.http.asgi import every_header
+from claude_code_proxy.metrics import Metrics, Outcome
+
 if TYPE_CHECKING:
     from claude_code_proxy.gateway import Exchange
     from claude_code_proxy.http.asgi import Scope
+    from claude_code_proxy.wire.failure import Failed
     from claude_code_proxy.wire.head import Head
 
 _log = logging.getLogger("claude_code_proxy.access")
@@ -24,31 +31,69 @@ CLIENT_GONE = 499
 
 
 class Record:
-    """What the log line of one request tells; filled in while it is served."""
+    """What is told of one request when it is over; filled in while it is served.
 
-    __slots__ = ("_began", "_place", "exchange", "head", "model", "request_id", "status", "target")
+    `endpoint` is its name among the metrics.
+    """
 
-    def __init__(self, scope: Scope) -> None:
-        self._began = time.monotonic()
+    __slots__ = (
+        *("_began", "_endpoint", "_metrics", "_place", "_scope"),
+        *("exchange", "failed", "head", "model", "request_id", "status", "target"),
+    )
+
+    def __init__(self, scope: Scope, metrics: Metrics | None = None, endpoint: str = "other") -> None:
+        self._began, self._scope = time.monotonic(), scope
+        self._metrics, self._endpoint = metrics or Metrics(), endpoint
+        self._metrics.began(endpoint)
         self.request_id, self._place = f"req_{secrets.token_hex(12)}", f"{scope['method']} {scope['path']}"
         self.model = self.target = "-"
         self.status = 0
+        self.failed: Failed | None = None
         self.head: Head | None = None
         self.exchange: Exchange | None = None
 
     def write(self) -> None:
-        """Write the line."""
+        """Write the line, and count the request."""
         seconds = time.monotonic() - self._began
         _log.info(
             "%s %s → %s %d %.2fs %s%s",
-            _printable(self._place),
-            _printable(self.head.model if self.head else self.model),
-            _printable(str(self.exchange.target) if self.exchange else self.target),
+            printable(self._place),
+            printable(self.head.model if self.head else self.model),
+            printable(str(self.exchange.target) if self.exchange else self.target),
             self.status,
             seconds,
             self._outcome(),
             self.request_id,
+            extra={"request": self._told(seconds)},
         )
+        self._metrics.ended(self._ended())
+
+    def _ended(self) -> Outcome:
+        exchange, headers = self.exchange, every_header(self._scope)
+        failed = self.failed or (exchange and exchange.watch.failed)
+        error = failed.type if failed else ""
+        if exchange is None:
+            provider = self.target.partition(":")[0].strip("-")
+            return Outcome(self._endpoint, provider, "", self.status, error, headers, self.head)
+        return Outcome(
+            *(self._endpoint, exchange.target.provider.name, exchange.target.model, self.status, error),
+            *(headers, self.head, exchange.watch.usage, exchange.watch.kinds, exchange.limits),
+        )
+
+    def _told(self, seconds: float) -> dict[str, object]:
+        """The same for programs."""
+        told = {
+            "id": self.request_id,
+            "place": self._place,
+            "model": self.head.model if self.head else self.model,
+            "target": str(self.exchange.target) if self.exchange else self.target,
+            "status": self.status,
+            "seconds": round(seconds, 3),
+        }
+        if self.exchange:
+            usage = self.exchange.watch.usage
+            told |= {"input_tokens": usage.input, "output_tokens": usage.output, "cached_tokens": usage.cache_read}
+        return told
 
     def _outcome(self) -> str:
         words = [f"{name}={_many(self.head, name)} " for name in ("messages", "tools")] if self.head else []
@@ -77,6 +122,6 @@ def _many(head: Head, name: str) -> int:
         return 0
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A client's text without anything that could forge a second line or colour a terminal."""
     return "".join(char if char.isprintable() else "?" for char in text[:200])

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from claude_code_proxy.dialects import DIALECTS
-from claude_code_proxy.dialects.base import Outgoing
 from claude_code_proxy.gateway import Exchange
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.admission import Admission
@@ -21,12 +20,11 @@ from claude_code_proxy.http.asgi import client_headers, merged, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
 from claude_code_proxy.http.stream import while_connected
-from claude_code_proxy.http.surface import COUNT_TOKENS
 from claude_code_proxy.kinds import kind_of
 from claude_code_proxy.routing import route
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.failure import ApiError
-from claude_code_proxy.wire.head import Head, decode_head
+from claude_code_proxy.wire.head import decode_head
 from claude_code_proxy.wire.json_text import MOST, fields
 
 if TYPE_CHECKING:
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
 
     from claude_code_proxy.gateway import Known
     from claude_code_proxy.http.asgi import Receive, Scope, Send
+    from claude_code_proxy.metrics import Metrics
     from claude_code_proxy.providers import Provider
     from claude_code_proxy.settings import Settings
     from claude_code_proxy.upstream import Pool
@@ -50,10 +49,7 @@ AT_ONCE: Final = 4
 REST: Final = 60.0
 """Seconds for which an upstream is not asked for counts after it did not give one."""
 
-_NOT_COUNTED: Final = frozenset(
-    {"max_tokens", "metadata", "service_tier", "stop_sequences", "stream", "temperature", "top_k", "top_p"}
-)
-"""Fields of a message that say nothing of its prompt; Anthropic refuses a count that has them."""
+_PDF: Final = b"application/pdf"
 
 _ASKED_WRONG: Final = frozenset({400, 413, 422})
 """Refusals of the one request, which say nothing about the next."""
@@ -70,17 +66,19 @@ class CountTokens:
         settings: Settings,
         pool: Pool,
         known: Known,
+        metrics: Metrics | None = None,
         admission: Admission | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._metrics = metrics
         self._settings, self._pool, self._known, self._clock = settings, pool, known, clock
         self._admission = admission or Admission(settings)
         self._turns: dict[str, asyncio.Semaphore] = {}  # by provider
         self._resting: dict[str, float] = {}  # providers by name, and until when
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
-        record = Record(scope)
+        record = Record(scope, self._metrics, "count_tokens")
         await answered(self._answer(scope, receive, send, pinned, record), send, record)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
@@ -92,7 +90,7 @@ class CountTokens:
             record.target = str(target)
             estimate = count(head)  # which finds what is wrong with the request
             query = scope["query_string"].decode("latin-1")
-            exchange = Exchange(_countable(head), target, record.request_id, client_headers=headers, query=query)
+            exchange = Exchange(head, target, record.request_id, client_headers=headers, query=query)
 
             async def tell() -> None:
                 tokens = await self._told(exchange) or self._known.calibration.factor(str(target)).of(estimate)
@@ -109,37 +107,31 @@ class CountTokens:
         turns = self._turns.setdefault(provider.name, asyncio.Semaphore(AT_ONCE))
         try:
             async with asyncio.timeout(WITHIN), turns:
-                status, body = await self._ask(provider, exchange)
+                status, tokens = await self._ask(provider, exchange)
         except TimeoutError:  # so many are asked for at once
             return 0
         except ApiError as cause:
-            status, body = cause.failed.status, b""
-        try:
-            tokens = fields(orjson.loads(body)).get("input_tokens") if status == 200 else None
-        except orjson.JSONDecodeError:
-            tokens = None
+            status, tokens = cause.failed.status, None
         if isinstance(tokens, int) and 0 < tokens < MOST:
             return tokens
         if status not in _ASKED_WRONG:
             self._resting[provider.name] = self._clock() + REST
         return 0
 
-    async def _ask(self, provider: Provider, exchange: Exchange) -> tuple[int, bytes]:
-        """The upstream's answer. Raises `ApiError` where the provider is not set up or cannot be reached."""
+    async def _ask(self, provider: Provider, exchange: Exchange) -> tuple[int, object]:
+        """The status of the upstream's answer, and the count in it. Raises `ApiError` where there is no answer."""
         provider.check()
-        outgoing = DIALECTS[provider.dialect].request(exchange.call(self._settings, exchange.target.model))
-        if not isinstance(outgoing, Outgoing):
-            return 0, b""
-        url = provider.root + COUNT_TOKENS + (f"?{exchange.query}" if exchange.query else "")
-        key = await self._pool.credentials.headers(provider, "POST", url, outgoing.body, exchange.client_headers)
-        headers = {**dict(outgoing.headers), **provider.headers, **key}
-        return await self._pool.ask(url, outgoing.body, headers, within=LONGEST)
-
-
-def _countable(head: Head) -> Head:
-    """The request without what a counter does not take."""
-    extra = _NOT_COUNTED & head.fields.keys()
-    if not extra:
-        return head
-    fields = {name: value for name, value in head.fields.items() if name not in extra}
-    return Head(head.with_fields(**dict.fromkeys(extra)), head.model, stream=False, fields=fields)
+        count = DIALECTS[provider.dialect].count
+        if count is None:
+            return 0, None
+        call = exchange.call(self._settings, exchange.target.model)
+        # Reading a PDF takes long.
+        counting = await asyncio.to_thread(count, call) if _PDF in call.head.raw else count(call)
+        url, body = counting.outgoing.url, counting.outgoing.body
+        key = await self._pool.credentials.headers(provider, "POST", url, body, exchange.client_headers)
+        headers = {**dict(counting.outgoing.headers), **provider.headers, **key}
+        status, told = await self._pool.ask(url, body, headers, within=LONGEST)
+        try:
+            return status, fields(orjson.loads(told)).get(counting.answer) if status == 200 else None
+        except orjson.JSONDecodeError:
+            return status, None

@@ -31,7 +31,7 @@ async def answered(work: Coroutine[None, None, None], send: Send, record: Record
     except ClientGone:
         record.status = CLIENT_GONE
     except ApiError as cause:
-        record.status = cause.failed.status
+        record.status, record.failed = cause.failed.status, cause.failed
         await send_failure(send, cause.failed, record.request_id)
     except asyncio.CancelledError:
         if not record.status:  # else it has begun, and an answer without an end makes the server close the connection
@@ -40,7 +40,7 @@ async def answered(work: Coroutine[None, None, None], send: Send, record: Record
                 async with asyncio.timeout(LAST_WORDS):
                     await send_failure(send, STOPPING, record.request_id)
     except Exception:  # noqa: BLE001 -- a mistake of ours: the client is told so much, the log the rest
-        record.status = INTERNAL.status
+        record.status, record.failed = INTERNAL.status, INTERNAL
         _log.exception("request %s failed", record.request_id)
         await send_failure(send, INTERNAL, record.request_id)
     finally:

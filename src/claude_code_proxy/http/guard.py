@@ -66,7 +66,7 @@ def open_at(host: str, settings: Settings) -> str:
     place = settings.proxy_published_on or host
     if settings.proxy_api_key or settings.proxy_open or _all_here(place):
         return ""
-    return f"Listening on {place or 'all addresses'} would let others spend your providers' keys.\n{_FIX}\n"
+    return f"Listening on {place or 'all addresses'} would let others spend your providers' keys.\n{_FIX}"
 
 
 def warn_if_open(settings: Settings, argv: Sequence[str]) -> None:
@@ -99,7 +99,7 @@ def _all_here(host: str) -> bool:
     try:
         found = socket.getaddrinfo(host.strip("[]") or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        return False
+        return True  # it is none at all
     return all(_is_here(str(address[0])) for *_, address in found)
 
 

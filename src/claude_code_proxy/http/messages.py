@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from claude_code_proxy.gateway import Exchange, serve
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.admission import Admission
+from claude_code_proxy.http.advice import WindowAdvice
 from claude_code_proxy.http.asgi import client_headers, merged, send_failure, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from claude_code_proxy.gateway import Known
     from claude_code_proxy.http.asgi import Receive, Scope, Send
+    from claude_code_proxy.metrics import Metrics
     from claude_code_proxy.settings import Settings
     from claude_code_proxy.upstream import Pool
 
@@ -29,12 +31,20 @@ if TYPE_CHECKING:
 class Messages:
     """The endpoint. `pinned` is what the URL names before it: `provider:model`, or empty."""
 
-    def __init__(self, settings: Settings, pool: Pool, known: Known, admission: Admission | None = None) -> None:
-        self._settings, self._pool, self._known = settings, pool, known
+    def __init__(
+        self,
+        settings: Settings,
+        pool: Pool,
+        known: Known,
+        metrics: Metrics | None = None,
+        admission: Admission | None = None,
+    ) -> None:
+        self._settings, self._pool, self._known, self._metrics = settings, pool, known, metrics
         self._admission = admission or Admission(settings)
+        self._advice = WindowAdvice()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
-        record = Record(scope)
+        record = Record(scope, self._metrics, "messages")
         await answered(self._answer(scope, receive, send, pinned, record), send, record)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
@@ -56,6 +66,7 @@ class Messages:
             if not head.stream:
                 await while_connected(receive, self._whole(send, chunks, exchange, record))
                 self._known.learn(exchange)
+                self._advice.tell(exchange)
                 return
             stream = EventStream(
                 chunks,
@@ -65,15 +76,16 @@ class Messages:
                 commit_after=settings.commit_after,
             )
             await stream(receive, send)
-            record.status = stream.status
+            record.status, record.failed = stream.status, stream.failed
             self._known.learn(exchange)  # the client has its whole answer
+            self._advice.tell(exchange)
 
     async def _whole(self, send: Send, chunks: AsyncGenerator[bytes], exchange: Exchange, record: Record) -> None:
         try:
             async with contextlib.aclosing(chunks):
                 body = b"".join([data async for data in chunks])
         except ApiError as cause:
-            record.status = cause.failed.status
+            record.status, record.failed = cause.failed.status, cause.failed
             await send_failure(send, cause.failed, record.request_id, exchange.headers)
             return
         record.status = 200

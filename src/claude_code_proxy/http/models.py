@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from claude_code_proxy.catalogue import Catalogue, Model
     from claude_code_proxy.http.asgi import Receive, Scope, Send
+    from claude_code_proxy.metrics import Metrics
     from claude_code_proxy.settings import Settings
 
 _PAGE: Final = 20
@@ -34,12 +35,12 @@ _LARGEST_PAGE: Final = 1000
 class Models:
     """The endpoint. `pinned` is what the URL names before it: `provider:model`, or empty."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
-        self._settings, self._catalogue = settings, catalogue
+    def __init__(self, settings: Settings, catalogue: Catalogue, metrics: Metrics | None = None) -> None:
+        self._settings, self._catalogue, self._metrics = settings, catalogue, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
         del receive  # nothing in a body could matter
-        record = Record(scope)
+        record = Record(scope, self._metrics, "models")
         await answered(self._answer(scope, send, pinned, record), send, record)
 
     async def _answer(self, scope: Scope, send: Send, pinned: str, record: Record) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from claude_code_proxy.dialects.base import Answer
     from claude_code_proxy.http.asgi import Message, Receive, Scope, Send
+    from claude_code_proxy.metrics import Metrics
     from claude_code_proxy.providers import Provider
     from claude_code_proxy.settings import Settings
     from claude_code_proxy.upstream import Pool
@@ -72,8 +73,10 @@ class Way(Struct, frozen=True):
 class Passage:
     """The endpoint."""
 
-    def __init__(self, settings: Settings, pool: Pool, admission: Admission | None = None) -> None:
-        self._settings, self._pool = settings, pool
+    def __init__(
+        self, settings: Settings, pool: Pool, metrics: Metrics | None = None, admission: Admission | None = None
+    ) -> None:
+        self._settings, self._pool, self._metrics = settings, pool, metrics
         self._admission = admission or Admission(settings)
 
     def way(self, scope: Scope) -> Way | None:
@@ -91,7 +94,7 @@ class Passage:
         return Way(provider, found[3])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, way: Way) -> None:
-        record = Record(scope)
+        record = Record(scope, self._metrics, "passage")
         record.target = way.provider.name
         await answered(self._answer(scope, receive, send, way, record), send, record)
 

@@ -9,6 +9,8 @@ from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import keep_private
 from claude_code_proxy.http.origin import keep_out
 from claude_code_proxy.http.pages import HEALTH
+from claude_code_proxy.http.status import METRICS, STATUS
+from claude_code_proxy.metrics import Metrics
 from claude_code_proxy.wire.failure import ApiError, Failed
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ COUNT_TOKENS: Final = "/v1/messages/count_tokens"
 MESSAGES: Final = "/v1/messages"
 MODELS: Final = "/v1/models"
 
-_METHODS: Final = {MESSAGES: "POST", COUNT_TOKENS: "POST", MODELS: "GET"}
+_METHODS: Final = {MESSAGES: "POST", COUNT_TOKENS: "POST", MODELS: "GET", STATUS: "GET", METRICS: "GET"}
 
 
 def split(path: str) -> tuple[str, str] | None:
@@ -35,6 +37,8 @@ def split(path: str) -> tuple[str, str] | None:
 
     Doubled and trailing slashes, and the `/v1` of a base URL that was given with one, mean nothing.
     """
+    if path in {STATUS, METRICS}:
+        return "", path
     path = path.rstrip("/")
     for endpoint in (MESSAGES, COUNT_TOKENS):
         if path.endswith(endpoint):
@@ -59,8 +63,11 @@ class Surface:
         endpoints: Mapping[str, Endpoint],
         passage: Passage,
         pages: Starlette,
+        metrics: Metrics | None = None,
+        *,
         drain: Drain | None = None,
     ) -> None:
+        self._metrics = metrics or Metrics()
         self.settings, self._endpoints, self._passage, self._pages = settings, endpoints, passage, pages
         self._drain = drain
 
@@ -79,20 +86,22 @@ class Surface:
                 if self._drain:
                     self._drain.check()
             except ApiError as cause:
-                await answered(_fail(cause), send, Record(scope))
+                await answered(_fail(cause), send, Record(scope, self._metrics))
                 return
         asked = scope["method"] != "HEAD"
         place = split(scope["path"]) if asked else None
         if asked and (place is None or place[1] == MODELS) and (way := self._passage.way(scope)):
+            self._metrics.drift.endpoint(scope["method"], way.path)
             await self._passage(scope, receive, send, way)
             return
         if place is None:
+            self._metrics.drift.endpoint(scope["method"], scope["path"])
             await self._pages(scope, receive, send)
             return
         pinned, endpoint = place
         if scope["method"] != (method := _METHODS[endpoint]):
             refusal = Failed("invalid_request_error", f"Use {method} here.", 405, ((b"allow", method.encode()),))
-            await answered(_fail(ApiError(refusal)), send, Record(scope))
+            await answered(_fail(ApiError(refusal)), send, Record(scope, self._metrics))
             return
         await self._endpoints[endpoint](scope, receive, send, pinned)
 

@@ -99,6 +99,8 @@ class Tap:
             self._stop = stop_of(event.get("delta"))
         elif kind == "message_stop":
             self._watch.stop = self._stop
+        else:
+            self._watch.passed_over(kind)
 
     def _count(self, holder: object) -> None:
         self._watch.usage = self._watch.usage.updated(usage_of(holder))

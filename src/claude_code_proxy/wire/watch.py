@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.wire.events import Usage
 from claude_code_proxy.wire.failure import failed
@@ -10,6 +10,10 @@ from claude_code_proxy.wire.failure import failed
 if TYPE_CHECKING:
     from claude_code_proxy.wire.events import Stop
     from claude_code_proxy.wire.failure import Failed
+
+
+_MOST: Final = 20
+"""Kinds of events that are remembered of one reply."""
 
 
 class Watch:
@@ -20,9 +24,10 @@ class Watch:
     `stop`: the reply is whole, nothing more needs to be read. `failed`: it broke off.
     `cut`: why there will be no more bytes, set by the pump before it closes the machine when it knows
     more than "the stream ended" (a time-out, a reset).
+    `kinds`: of events that told the decoder nothing; whether they are known to is for others to say.
     """
 
-    __slots__ = ("cut", "ending", "failed", "started", "stop", "usage")
+    __slots__ = ("cut", "ending", "failed", "kinds", "started", "stop", "usage")
 
     def __init__(self) -> None:
         self.started = False
@@ -31,6 +36,12 @@ class Watch:
         self.stop: Stop | None = None
         self.failed: Failed | None = None
         self.cut: Failed | None = None
+        self.kinds: set[str] = set()
+
+    def passed_over(self, kind: object) -> None:
+        """An event of this kind told the decoder nothing."""
+        if isinstance(kind, str) and len(self.kinds) < _MOST:
+            self.kinds.add(kind)
 
     @property
     def over(self) -> bool:

@@ -11,6 +11,6 @@ from typing import Final
 from claude_code_proxy.dialects.base import Dialect
 from claude_code_proxy.dialects.gemini.failure import failure
 from claude_code_proxy.dialects.gemini.reply import reply
-from claude_code_proxy.dialects.gemini.request import request
+from claude_code_proxy.dialects.gemini.request import count, request
 
-DIALECT: Final = Dialect("gemini", request, reply, failure)
+DIALECT: Final = Dialect("gemini", request, reply, failure, count=count)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from claude_code_proxy.dialects import search
-from claude_code_proxy.dialects.base import Local, Outgoing, json_body
+from claude_code_proxy.dialects.base import Counting, Local, Outgoing, json_body
 from claude_code_proxy.dialects.conversation import offered, system_text
 from claude_code_proxy.dialects.gemini.contents import Rules, contents_of
 from claude_code_proxy.dialects.gemini.quirks import MAX_STOPS, quirks_of
@@ -32,6 +32,9 @@ _KINDS: Final = ("models", "tunedModels")
 """What a model's path may begin with."""
 
 _MODES: Final[dict[str, str]] = {"auto": "AUTO", "any": "ANY", "tool": "ANY", "none": "NONE"}
+_COUNTED: Final = ("systemInstruction", "tools", "contents")
+"""Fields that make the prompt. Source: the google-genai SDK 3.4, models.py, and Google's API reference."""
+
 _SAMPLING: Final = (("temperature", "temperature"), ("top_p", "topP"), ("top_k", "topK"))
 
 
@@ -45,11 +48,30 @@ def request(call: Call) -> Outgoing | Local:
     return Outgoing(url_of(call.base_url, call.model, stream=call.head.stream), json_body(body), tools=tools)
 
 
+def count(call: Call) -> Counting:
+    """The request to `{base_url}/models/{model}:countTokens`. Raises `ApiError` (400) for a malformed one.
+
+    What says how to answer is no part of the prompt.
+    """
+    asked, quirks = checked(body_of(call.head), counting=True), quirks_of(call.quirks)
+    asked.setdefault("max_tokens", 1)
+    tools = {upstream_name(tool["name"], word=True): tool for tool in offered(asked)}
+    whole = content_request(asked, tools, call, quirks)
+    body: dict[str, Any] = {name: whole[name] for name in _COUNTED if name in whole}
+    path = _path(call.model)
+    if quirks.count == "wrapped":
+        body = {"generateContentRequest": {"model": path, **body}}
+    return Counting(Outgoing(f"{call.base_url}/{path}:countTokens", json_body(body)), "totalTokens")
+
+
 def url_of(base_url: str, model: str, *, stream: bool) -> str:
     """Where a model is asked. Nothing in its name can lead anywhere else."""
+    return f"{base_url}/{_path(model)}:" + ("streamGenerateContent?alt=sse" if stream else "generateContent")
+
+
+def _path(model: str) -> str:
     kind, slash, name = model.partition("/")
-    path = f"{kind}/{quote(name, safe='')}" if slash and kind in _KINDS else f"models/{quote(model, safe='')}"
-    return f"{base_url}/{path}:" + ("streamGenerateContent?alt=sse" if stream else "generateContent")
+    return f"{kind}/{quote(name, safe='')}" if slash and kind in _KINDS else f"models/{quote(model, safe='')}"
 
 
 def content_request(request: Request, tools: Mapping[str, Tool], call: Call, quirks: Quirks) -> dict[str, Any]:

@@ -27,13 +27,14 @@ from claude_code_proxy.dialects.conversation import (
 )
 from claude_code_proxy.dialects.documents import document_text, heading
 from claude_code_proxy.dialects.names import upstream_id, upstream_name
+from claude_code_proxy.dialects.openai_chat.marks import mark_in, marked
 from claude_code_proxy.wire import signature
 from claude_code_proxy.wire.json_text import fields, items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from claude_code_proxy.dialects.openai_chat.quirks import Quirks
+    from claude_code_proxy.dialects.openai_chat.quirks import Marks, Quirks
     from claude_code_proxy.wire.messages import Content, Message
 
 Part: TypeAlias = dict[str, Any]
@@ -41,8 +42,14 @@ Part: TypeAlias = dict[str, Any]
 _CONTINUE: Final = "Continue."
 
 
-def chat_messages(system: str, conversation: Sequence[Message], model: str, quirks: Quirks) -> list[dict[str, Any]]:
-    """The messages to send to `model`: the system prompt, then the turns."""
+def chat_messages(
+    system: str | list[Part],
+    conversation: Sequence[Message],
+    model: str,
+    quirks: Quirks,
+    marks: Marks = "",
+) -> list[dict[str, Any]]:
+    """The messages to send to `model`: the system prompt, then the turns. `marks`: the cache marks that it takes."""
     out: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     calls: list[_Wanted] = []  # the calls that still want their results
     seen: Counter[str] = Counter()
@@ -53,12 +60,12 @@ def chat_messages(system: str, conversation: Sequence[Message], model: str, quir
             if message.get("tool_calls") or message["content"]:
                 out.append(message)
         else:
-            out += _answers(turns, calls, quirks)
+            out += _answers(turns, calls, quirks, marks)
             calls = []
-    out += [_tool_message(call.sent, NO_RESULT) for call in calls]
+    out += [_tool_message(call.sent, NO_RESULT, marks) for call in calls]
     silent = all(message["role"] == "system" for message in out)
     if silent or out[-1]["role"] == "assistant":  # many servers refuse to be asked nothing
-        out.append({"role": "user", "content": _CONTINUE})
+        out += _user([_text_part(_CONTINUE)], marks)
     return out
 
 
@@ -122,12 +129,17 @@ def _reasoning(turns: Sequence[Message], model: str, quirks: Quirks, *, called: 
 # -- what it was told
 
 
-def _answers(turns: Sequence[Message], calls: Sequence[_Wanted], quirks: Quirks) -> Iterator[dict[str, Any]]:
+def _answers(
+    turns: Sequence[Message],
+    calls: Sequence[_Wanted],
+    quirks: Quirks,
+    marks: Marks,
+) -> Iterator[dict[str, Any]]:
     """A run of user and system messages: first a result for every call, in the calls' order, then the rest."""
     answered = {call.ident for call in calls}
     later: list[Part] = []
     for call, result in zip(calls, results_of(turns, [call.ident for call in calls]), strict=True):
-        yield _tool_message(call.sent, NO_RESULT if result is None else result_text(result))
+        yield _tool_message(call.sent, NO_RESULT if result is None else result_text(result), marks, result)
         later += _result_media(result, quirks) if result else ()
     parts = later
     for message in turns:
@@ -136,21 +148,24 @@ def _answers(turns: Sequence[Message], calls: Sequence[_Wanted], quirks: Quirks)
             if not text:
                 continue
             if quirks.system_anywhere:
-                yield from _user(parts)
+                yield from _user(parts, marks)
                 parts = []
                 yield {"role": "system", "content": text}
             else:
-                parts.append(_text_part(f"<system-reminder>\n{text}\n</system-reminder>"))
+                reminder = _text_part(f"<system-reminder>\n{text}\n</system-reminder>")
+                parts.append({**reminder, **mark_in(message["content"], marks)})
             continue
         for block in blocks_of(message["content"]):
             if block.get("type") != "tool_result" or block["tool_use_id"] not in answered:
-                parts += _user_parts(block, quirks)
-    yield from _user(parts)
+                parts += marked(_user_parts(block, quirks), block, marks)
+    yield from _user(parts, marks)
 
 
-def _user(parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
+def _user(parts: Sequence[Part], marks: Marks) -> Iterator[dict[str, Any]]:
     """One user message; a plain string where it is all text, since many servers take nothing else."""
-    if all(part["type"] == "text" for part in parts):
+    if marks and parts:
+        yield {"role": "user", "content": list(parts)}
+    elif all(part["type"] == "text" for part in parts):
         text = "\n\n".join(part["text"] for part in parts)
         if text:
             yield {"role": "user", "content": text}
@@ -172,8 +187,9 @@ def _user_parts(block: Content, quirks: Quirks) -> list[Part]:
             return [_text_part(as_text(block))]
 
 
-def _tool_message(ident: str, text: str) -> dict[str, Any]:
-    return {"role": "tool", "tool_call_id": ident, "content": text}
+def _tool_message(ident: str, text: str, marks: Marks, result: Content | None = None) -> dict[str, Any]:
+    content = [{**_text_part(text), **mark_in(result, marks)}] if marks else text
+    return {"role": "tool", "tool_call_id": ident, "content": content}
 
 
 def _result_media(block: Content, quirks: Quirks) -> list[Part]:

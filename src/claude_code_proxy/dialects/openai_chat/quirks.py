@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
 from claude_code_proxy.dialects.quirks import reader
+
+Marks: TypeAlias = Literal["", "plain", "full"]
+"""Which cache marks are taken: none, marks, or also how long they hold and one for the whole request."""
 
 MAX_STOPS: Final = 4
 """How many stop sequences an upstream takes (OpenAI's limit)."""
@@ -30,6 +33,9 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     effort: where the wish for more or less thinking goes: a field `reasoning_effort`, OpenRouter's
         `reasoning` object, or nowhere.
     session_key: the field that takes a stable, anonymous key of the session, which steers prompt caches.
+    session_header: the header that takes it.
+    cache_marks: which models take Anthropic's cache marks on parts of content, by patterns in lower case: "plain", or
+        "full" with how long they hold and the mark of a whole request.
     web_search: the type of the tool with which its server searches the web, if it has one.
     min_tokens: the smallest output limit that is taken.
     """
@@ -44,6 +50,8 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     think: Literal["", "opened"] = ""
     effort: Literal["", "reasoning_effort", "reasoning"] = ""
     session_key: str = ""
+    session_header: str = ""
+    cache_marks: dict[str, Marks] = {}
     web_search: str = ""
     min_tokens: int = 1
 

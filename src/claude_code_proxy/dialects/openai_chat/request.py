@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from claude_code_proxy.dialects import search
@@ -12,9 +11,11 @@ from claude_code_proxy.dialects.models import rule_of
 from claude_code_proxy.dialects.names import upstream_name
 from claude_code_proxy.dialects.openai_chat import shim
 from claude_code_proxy.dialects.openai_chat.effort import effort_fields
+from claude_code_proxy.dialects.openai_chat.marks import mark_in, marks_of, system_parts
 from claude_code_proxy.dialects.openai_chat.messages import chat_messages
 from claude_code_proxy.dialects.openai_chat.quirks import MAX_STOPS, quirks_of
 from claude_code_proxy.dialects.openai_chat.web import search_tool
+from claude_code_proxy.dialects.session import session_header, session_key
 from claude_code_proxy.wire.check import checked
 from claude_code_proxy.wire.events import Stop
 from claude_code_proxy.wire.head import body_of
@@ -43,7 +44,8 @@ def request(call: Call) -> Outgoing | Local | Search:
     body = chat_request(asked, tools, call, quirks)
     if wanted:
         body["tools"] = [search_tool(quirks.web_search, wanted)]
-    return Outgoing(f"{call.base_url}/chat/completions", json_body(body), tools=tools)
+    headers = session_header(quirks.session_header, asked.get("metadata"), call.headers)
+    return Outgoing(f"{call.base_url}/chat/completions", json_body(body), headers, tools)
 
 
 def chat_request(request: Request, tools: Mapping[str, Tool], call: Call, quirks: Quirks) -> dict[str, Any]:
@@ -60,7 +62,9 @@ def chat_request(request: Request, tools: Mapping[str, Tool], call: Call, quirks
         form = shim.response_format(tools, must_call=must_call)
     elif tools:
         offer = _tool_fields(request, tools, rule)
-    messages = chat_messages(system, request["messages"], call.model, quirks)
+    marks = marks_of(call.model, {} if quirks.tools == "schema" else quirks.cache_marks)
+    prompt = system_parts(request.get("system"), marks) if marks else system
+    messages = chat_messages(prompt, request["messages"], call.model, quirks, marks)
     if quirks.tools == "schema":
         messages = shim.as_text(messages)
     elif tools and not rule.forced_tools and shim.must_call(request):
@@ -77,8 +81,10 @@ def chat_request(request: Request, tools: Mapping[str, Tool], call: Call, quirks
     }
     if form:
         body["response_format"] = form
-    if quirks.session_key and (user := (request.get("metadata") or {}).get("user_id")):
-        body[quirks.session_key] = sha256(str(user).encode()).hexdigest()[:32]
+    if quirks.session_key and (session := session_key(request.get("metadata"), call.headers)):
+        body[quirks.session_key] = session
+    if marks == "full":
+        body |= mark_in({"cache_control": request.get("cache_control")}, marks)
     body |= call.body
     if call.head.stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}

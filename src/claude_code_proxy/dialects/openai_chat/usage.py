@@ -10,6 +10,9 @@ from claude_code_proxy.wire.json_text import MOST, fields
 _CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens")
 """Where DeepSeek and Kimi count what came from their caches."""
 
+_CREATED: Final = "cache_creation_input_tokens"
+"""Where DashScope counts what went into its cache."""
+
 
 def usage_in(chunk: dict[str, Any]) -> Usage | None:
     """The usage that a chunk carries, wherever it carries it; None for none.
@@ -26,6 +29,8 @@ def usage_in(chunk: dict[str, Any]) -> Usage | None:
     for name in _CACHED:
         read = _count(usage, name) if read is None else read
     written = _count(asked, "cache_write_tokens")
+    if written is None:
+        written = _count(asked, _CREATED)
     thinking = _count(said, "reasoning_tokens")
     total = _count(usage, "total_tokens")
     if thinking and completion is not None and total == (prompt or 0) + completion + thinking:

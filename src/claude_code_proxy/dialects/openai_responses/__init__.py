@@ -13,6 +13,6 @@ from typing import Final
 from claude_code_proxy.dialects.base import Dialect
 from claude_code_proxy.dialects.openai_responses.failure import failure
 from claude_code_proxy.dialects.openai_responses.reply import reply
-from claude_code_proxy.dialects.openai_responses.request import request
+from claude_code_proxy.dialects.openai_responses.request import count, request
 
-DIALECT: Final = Dialect("openai_responses", request, reply, failure)
+DIALECT: Final = Dialect("openai_responses", request, reply, failure, count=count)

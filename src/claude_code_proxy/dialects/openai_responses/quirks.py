@@ -19,6 +19,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
         organisations only.
     think_tags: whether its models leave reasoning in the text, between tags at the beginning.
     session_key: the field that takes a stable, anonymous key of the session, which steers prompt caches.
+    session_header: the header that takes it.
     min_tokens: the smallest output limit that is taken.
     """
 
@@ -28,6 +29,7 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True):
     summary: Literal["", "off", "auto", "concise", "detailed"] = "auto"
     think_tags: bool = False
     session_key: str = ""
+    session_header: str = ""
     min_tokens: int = 16
 
 

@@ -75,6 +75,7 @@ def reply(call: Call, outgoing: Outgoing, answer: Answer, watch: Watch) -> Reply
     """The machine from a Responses upstream's bytes to Anthropic's."""
     place = Place(call.model, call.base_url)
     decoder = ResponsesDecoder(call.seed, place, outgoing.tools, prompt_tokens=lambda: count(call.head))
+    decoder.passed_over = watch.passed_over
     filters: list[Machine[Event, Event]] = []
     if quirks_of(call.quirks).think_tags:
         filters.append(ThinkTags(place.mint()))
@@ -83,6 +84,10 @@ def reply(call: Call, outgoing: Outgoing, answer: Answer, watch: Watch) -> Reply
     if stops := _stops(call):  # the API looks for none
         filters.append(StopSequences(stops, prompt_tokens=lambda: count(call.head)))
     return translated(call, answer, watch, decoder, *filters)
+
+
+def _nobody(_: object) -> None:
+    pass
 
 
 def _stops(call: Call) -> list[str]:
@@ -97,7 +102,7 @@ class ResponsesDecoder:
 
     `seed` makes ids for calls that come without one. `place` mints the signatures that thinking ends with.
     `tools` are those that were offered, by the name they were offered under. `prompt_tokens` estimates the
-    prompt, for an upstream that does not count.
+    prompt, for an upstream that does not count. `passed_over` is told the kinds of events and items that say nothing.
     """
 
     __slots__ = (
@@ -116,9 +121,11 @@ class ResponsesDecoder:
         "_searches",
         "_seed",
         "_tools",
+        "passed_over",
     )
 
     def __init__(self, seed: str, place: Place, tools: Mapping[str, Tool], *, prompt_tokens: Callable[[], int]) -> None:
+        self.passed_over: Callable[[object], None] = _nobody
         self._seed, self._place, self._tools, self._prompt_tokens = seed, place, tools, prompt_tokens
         self._items: list[Item] = []
         self._by_index: dict[int, Item] = {}
@@ -185,6 +192,8 @@ class ResponsesDecoder:
             yield from self._done(chunk)
         elif item := self._item_of(kind, chunk):
             yield from self._tell(item, item.took(kind.removeprefix("response."), chunk))
+        else:
+            self.passed_over(kind)
 
     # -- the end
 
@@ -256,6 +265,8 @@ class ResponsesDecoder:
             self._by_ident[item.ident] = item
         if kind in KINDS:
             self._queue.append(item)
+        else:
+            self.passed_over(f"item.{kind}")
         return item
 
     def _heard(self, item: Item) -> bool:

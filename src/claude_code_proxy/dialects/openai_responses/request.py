@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from claude_code_proxy.dialects import search
-from claude_code_proxy.dialects.base import Local, Outgoing, json_body
+from claude_code_proxy.dialects.base import Counting, Local, Outgoing, json_body
 from claude_code_proxy.dialects.conversation import offered, system_text
 from claude_code_proxy.dialects.effort import clipped, wanted
 from claude_code_proxy.dialects.models import rule_of
@@ -18,6 +17,7 @@ from claude_code_proxy.dialects.openai_responses.parts import text_part
 from claude_code_proxy.dialects.openai_responses.quirks import quirks_of
 from claude_code_proxy.dialects.openai_responses.schema import can_be_strict, parameters
 from claude_code_proxy.dialects.openai_responses.summaries import shown_at
+from claude_code_proxy.dialects.session import session_header, session_key
 from claude_code_proxy.wire.check import checked
 from claude_code_proxy.wire.events import Stop
 from claude_code_proxy.wire.head import body_of
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 _CHOICES: Final[dict[str, str]] = {"auto": "auto", "any": "required", "none": "none"}
 _THINKING: Final = frozenset({"enabled", "adaptive"})
 _VERBOSITIES: Final = ("low", "medium", "high")
+_COUNTED: Final = frozenset(
+    {"model", "instructions", "input", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text"}
+)
+"""Fields of a request that its counter takes, too. Source: the openai SDK 3.54, InputTokenCountParams."""
 
 
 def request(call: Call) -> Outgoing | Local | Search:
@@ -47,7 +51,18 @@ def request(call: Call) -> Outgoing | Local | Search:
         return search.search_of(asked, call.seed)
     tools = {upstream_name(tool["name"]): tool for tool in offered(asked)}
     body = responses_request(asked, tools, call, quirks)
-    return Outgoing(f"{call.base_url}/responses", json_body(body), tools=tools)
+    headers = session_header(quirks.session_header, asked.get("metadata"), call.headers)
+    return Outgoing(f"{call.base_url}/responses", json_body(body), headers, tools)
+
+
+def count(call: Call) -> Counting:
+    """The request to `{base_url}/responses/input_tokens`. Raises `ApiError` (400) for a malformed one."""
+    asked = checked(body_of(call.head), counting=True)
+    asked.setdefault("max_tokens", 1)
+    tools = {upstream_name(tool["name"]): tool for tool in offered(asked)}
+    body = responses_request(asked, tools, call, quirks_of(call.quirks))
+    counted = {name: value for name, value in body.items() if name in _COUNTED}
+    return Counting(Outgoing(f"{call.base_url}/responses/input_tokens", json_body(counted)))
 
 
 def responses_request(request: Request, tools: Mapping[str, Tool], call: Call, quirks: Quirks) -> dict[str, Any]:
@@ -75,8 +90,8 @@ def responses_request(request: Request, tools: Mapping[str, Tool], call: Call, q
         body["reasoning"] = reasoning
     if text_fields := _text(request):
         body["text"] = text_fields
-    if quirks.session_key and (user := (request.get("metadata") or {}).get("user_id")):
-        body[quirks.session_key] = sha256(str(user).encode()).hexdigest()[:32]
+    if quirks.session_key and (session := session_key(request.get("metadata"), call.headers)):
+        body[quirks.session_key] = session
     body |= call.body
     if call.head.stream:
         body["stream"] = True
