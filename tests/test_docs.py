@@ -180,7 +180,13 @@ def test_the_example_of_an_env_file_holds_the_defaults() -> None:
     uncommented = re.sub(rf"^#(?={NAME}=)", "", EXAMPLE, flags=re.MULTILINE)
     held = {name: value or "" for name, value in dotenv_values(stream=StringIO(uncommented), interpolate=False).items()}
     assert held.keys() >= VARIABLES.keys()
-    foreign = {"CLAUDE_CODE_PROXY_CONFIG", "OPENAI_COMPATIBLE_BASE_URL", "ANTHROPIC_COMPATIBLE_BASE_URL"}
+    foreign = {
+        "CLAUDE_CODE_PROXY_CONFIG",
+        "UPSTREAM_PROXY",
+        "SSL_CERT_FILE",
+        "OPENAI_COMPATIBLE_BASE_URL",
+        "ANTHROPIC_COMPATIBLE_BASE_URL",
+    }
     keys = {row.api_key_env for row in load_providers({}).values()}
     alone = {"CLAUDE_CODE_PROXY_ENV_FILE": ""}
     values = {name: value for name, value in held.items() if name not in foreign | keys}

@@ -36,6 +36,12 @@ SET: list[tuple[str, str, str, object]] = [
     ("CONNECT_TIMEOUT", "1.5", "connect_timeout", 1.5),
     ("IDLE_TIMEOUT", "1", "idle_timeout", 1.0),
     ("PING_INTERVAL", "0.1", "ping_interval", 0.1),
+    ("FIRST_BYTE_TIMEOUT", "90", "first_byte_timeout", 90.0),
+    ("LOCAL_FIRST_BYTE_TIMEOUT", "900", "local_first_byte_timeout", 900.0),
+    ("ANSWER_TIMEOUT", "300", "answer_timeout", 300.0),
+    ("STREAM_TIMEOUT", "7200", "stream_timeout", 7200.0),
+    ("UPSTREAM_RETRIES", "0", "upstream_retries", 0),
+    ("UPSTREAM_PROXY", "http://me:secret@proxy:3128", "upstream_proxy", "http://me:secret@proxy:3128"),
 ]
 
 
@@ -55,6 +61,9 @@ WRONG = [
     ("IDLE_TIMEOUT", "nan"),
     ("IDLE_TIMEOUT", "inf"),
     ("CONNECT_TIMEOUT", "soon"),
+    ("UPSTREAM_RETRIES", "-1"),
+    ("UPSTREAM_PROXY", "proxy:3128"),
+    ("UPSTREAM_PROXY", "http://proxy:3128/path"),
     ("OPENAI_BASE_URL", "example.test"),
 ]
 

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from claude_code_proxy.calibration import Calibration
 from claude_code_proxy.catalogue import Catalogue
 from claude_code_proxy.gateway import Known, preparations
+from claude_code_proxy.health import Health
 from claude_code_proxy.http.admission import Admission
 from claude_code_proxy.http.count_tokens import CountTokens
 from claude_code_proxy.http.deadlines import extend
@@ -48,11 +49,11 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     warn_if_open(settings, sys.argv)
     admission = Admission(settings)
     pool = Pool(settings)
-    prepared, calibration, metrics = preparations(pool), Calibration(), Metrics()
+    prepared, calibration, health, metrics = preparations(pool), Calibration(), Health(), Metrics()
 
     def endpoints(settings: Settings, catalogue: Catalogue) -> dict[str, Endpoint]:
-        known = Known(prepared, catalogue.limits, calibration)
-        status = Status(settings, metrics, calibration)
+        known = Known(prepared, catalogue.limits, calibration, health)
+        status = Status(settings, metrics, calibration, health)
         return {
             MESSAGES: Messages(settings, pool, known, metrics, admission),
             COUNT_TOKENS: CountTokens(settings, pool, known, metrics, admission),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ from msgspec import Struct
 from platformdirs import user_config_path
 
 from claude_code_proxy.engines import faults
+from claude_code_proxy.hosts import is_near
 from claude_code_proxy.providers import Provider, ProviderError, find_provider, load_providers
 from claude_code_proxy.tables import Limits, Tables, TablesError, read_limits, read_tables
 
@@ -58,7 +60,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     web_search_base_url: str = ""
     max_body: int = 32 << 20
     connect_timeout: float = 10.0
+    first_byte_timeout: float = 120.0
+    local_first_byte_timeout: float = 600.0
     idle_timeout: float = 600.0
+    answer_timeout: float = 600.0
+    stream_timeout: float = 3600.0
+    upstream_retries: int | None = None
+    upstream_proxy: str = ""
+    ssl_cert_file: str = ""
     ping_interval: float = 15.0
     commit_after: float = 60.0
     head_timeout: float = 10.0
@@ -71,6 +80,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_queue: int = 64
     queue_timeout: float = 2.0
     body_memory_mib: int = 128
+
+    def patience(self, provider: Provider) -> float:
+        """Seconds within which a provider must begin a streamed reply: a model nearby may have to be loaded first."""
+        return self.local_first_byte_timeout if is_near(provider.base_url) else self.first_byte_timeout
 
     def __repr__(self) -> str:
         return f"Settings({self.preferred_provider!r}, {len(self.providers)} providers)"  # never the key
@@ -98,7 +111,7 @@ def load_settings(
             try:
                 values[name.lower()] = read(held)
             except ValueError as cause:
-                problems.append(f"{name} must be {cause}, not {held!r}")
+                problems.append(f"{name} must be {cause}{'' if name in _SECRET else f', not {held!r}'}")
     try:
         config = _config(env)
         rows = load_providers(env, {**config.get("providers", {}), **(providers or {})})
@@ -157,6 +170,21 @@ def _flag(text: str) -> bool:
     return word in _YES
 
 
+def _proxy(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme != "http" or not parts.netloc or parts.query or parts.path not in {"", "/"}:
+        raise ValueError("an address like http://proxy.example:3128 or http://user:password@proxy.example:3128")
+    return text
+
+
+def _certificates(text: str) -> str:
+    try:
+        ssl.create_default_context(cafile=text)
+    except (OSError, ValueError):  # what ssl raises for no certificates is an OSError
+        raise ValueError("a file that holds certificates in PEM format") from None
+    return text
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for one in text.lower().split(",") if (name := one.strip()))
 
@@ -182,7 +210,11 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "WEB_SEARCH_API_KEY": str,
     "WEB_SEARCH_BASE_URL": _address,
     "CONNECT_TIMEOUT": _seconds,
+    "FIRST_BYTE_TIMEOUT": _seconds,
+    "LOCAL_FIRST_BYTE_TIMEOUT": _seconds,
     "IDLE_TIMEOUT": _seconds,
+    "ANSWER_TIMEOUT": _seconds,
+    "STREAM_TIMEOUT": _seconds,
     "PING_INTERVAL": _seconds,
     "HEAD_TIMEOUT": _seconds,
     "BODY_TIMEOUT": _seconds,
@@ -194,8 +226,15 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "MAX_QUEUE": _whole,
     "QUEUE_TIMEOUT": _seconds,
     "BODY_MEMORY_MIB": _count,
+    "UPSTREAM_RETRIES": _whole,
+    "UPSTREAM_PROXY": _proxy,
+    "SSL_CERT_FILE": _certificates,
 }
 """Variables that set the field of their own name, and how their text is read."""
+
+
+_SECRET: Final = frozenset({"UPSTREAM_PROXY"})
+"""Variables that may hold a password, and are not repeated."""
 
 
 def sources() -> list[Path]:

@@ -83,6 +83,7 @@ async def serving(
         "XDG_CONFIG_HOME": str(home / "config"),
         "CLAUDE_CODE_PROXY_ENV_FILE": "",  # a developer's own .env must not decide what is tested
         "PYTHONUNBUFFERED": "1",
+        "UPSTREAM_RETRIES": "0",  # each answer of an upstream is tested as it is; test_attempts.py is about the retries
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *program, "--host", "127.0.0.1", "--port", str(port)),

@@ -45,6 +45,8 @@ class Failed(Struct, frozen=True):
     `message` can be told. `headers` go with the answer (`retry-after`, `x-should-retry`, a native
     upstream's own). `body` replaces the envelope: a native upstream's error, byte for byte, because the
     client acts on its exact wording. `details` stand in the envelope's error, for clients that read them.
+    `lasting`: it will not pass within seconds, so there is no sense in asking again at once. `unanswered`: the
+    upstream broke off before it had said what is wrong.
     """
 
     type: str
@@ -53,6 +55,8 @@ class Failed(Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes | None = None
     details: dict[str, Any] | None = None
+    lasting: bool = False
+    unanswered: bool = False
 
 
 class ApiError(Exception):

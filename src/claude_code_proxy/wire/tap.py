@@ -14,7 +14,7 @@ import orjson
 
 from claude_code_proxy.wire.events import Stop, Usage
 from claude_code_proxy.wire.failure import error_event, failed, from_error
-from claude_code_proxy.wire.framing import SSE
+from claude_code_proxy.wire.framing import LARGEST_EVENT, SSE, too_large
 from claude_code_proxy.wire.json_text import MOST, fields
 
 if TYPE_CHECKING:
@@ -30,9 +30,12 @@ _SILENT: Final = frozenset({"message_start", "ping"})
 
 
 class Tap:
-    """A machine from the bytes of a native stream to the same bytes."""
+    """A machine from the bytes of a native stream to the same bytes.
 
-    __slots__ = ("_early", "_reader", "_rest", "_seam", "_stop", "_watch")
+    Raises `ApiError` for more than is sensible in one event, or before anything is said.
+    """
+
+    __slots__ = ("_early", "_held", "_reader", "_rest", "_seam", "_stop", "_watch")
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -40,6 +43,7 @@ class Tap:
         self._rest: list[bytes] = []  # of the event that has not ended
         self._seam = b""  # its last two bytes: a boundary may be cut
         self._early: list[bytes] = []  # whole events that say nothing yet
+        self._held = 0  # bytes of what is held back
         self._stop = Stop("end_turn")
 
     def feed(self, chunk: bytes, /) -> Sequence[bytes]:
@@ -49,11 +53,16 @@ class Tap:
         if not any(mark in seam for mark in _BOUNDARIES):
             self._rest.append(chunk)
             self._seam = seam[-2:]
+            self._hold(len(chunk))
             return ()
         data = b"".join([*self._rest, chunk])
         end = max(at + len(mark) for mark in _BOUNDARIES if (at := data.rfind(mark)) >= 0)
         self._rest = [data[end:]] if end < len(data) else []
         self._seam = data[end:][-2:]
+        if self._watch.started:
+            self._held = 0
+        else:
+            self._hold(len(chunk))
         return self._pass(data[:end])
 
     def close(self) -> Sequence[bytes]:
@@ -66,6 +75,13 @@ class Tap:
             if self._watch.started:
                 out.append(error_event(self._watch.failed))
         return out
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        if self._held > LARGEST_EVENT:
+            self._rest.clear()
+            self._early.clear()
+            raise too_large(LARGEST_EVENT)
 
     def _pass(self, events: bytes) -> Sequence[bytes]:
         for payload in self._reader.feed(events + b"\n" if events.endswith(b"\r") else events):
