@@ -8,12 +8,7 @@ import pytest
 
 import reliability
 
-MISSING = {
-    *(f"C-{n:02}" for n in (1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 21, 22, 23, 24)),
-    *(f"R-{n:02}" for n in (7, 8, 9, 14, 15, 16)),
-    *(f"L-{n:02}" for n in (1, 2, 3, 5, 6, 8, 9, 10)),
-    *(f"S-{n:02}" for n in (3, 11, 15, 18)),
-}
+MISSING = {"L-01", "L-02", "L-03", "L-05", "L-09", "L-10", "R-15", "R-16", "S-15"}
 """Rows without a test. It may only shrink."""
 
 ROWS = {name: row for group in reliability.groups() for name, row in group.rows.items()}

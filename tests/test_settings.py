@@ -183,3 +183,28 @@ def test_a_config_file_that_cannot_be_used_is_told(folder: Path, content: bytes)
 def test_the_address_that_clients_find_this_proxy_by_is_not_read() -> None:
     moved = {**ALONE, "ANTHROPIC_BASE_URL": "http://127.0.0.1:4000"}
     assert all(provider.base_url != moved["ANTHROPIC_BASE_URL"] for provider in load_settings(moved).providers.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        *(("PROXY_OPEN", "maybe", "true or false"), ("PROXY_OPEN", "2", "true or false")),
+        *(("MAX_STREAMS", "0", "1 or more"), ("MAX_STREAMS", "-1", "whole number"), ("MAX_QUEUE", "x", "whole number")),
+        *(
+            ("HEAD_TIMEOUT", "0", "seconds"),
+            ("DRAIN_TIMEOUT", "soon", "seconds"),
+            ("BODY_MEMORY_MIB", "0", "1 or more"),
+        ),
+    ],
+)
+def test_bounds_that_cannot_be(name: str, value: str, allowed: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} must be .*{allowed}"):
+        load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": "", name: value})
+
+
+def test_bounds_as_they_are_set() -> None:
+    settings = load_settings(
+        {"CLAUDE_CODE_PROXY_ENV_FILE": "", "PROXY_OPEN": "On", "MAX_QUEUE": "0", "WRITE_TIMEOUT": "1.5"}
+    )
+    assert (settings.proxy_open, settings.max_queue, settings.write_timeout) == (True, 0, 1.5)
+    assert not load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": "", "PROXY_OPEN": "off"}).proxy_open

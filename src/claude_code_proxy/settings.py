@@ -31,6 +31,9 @@ APP: Final = "claude-code-proxy"
 ENV_FILE: Final = "CLAUDE_CODE_PROXY_ENV_FILE"
 CONFIG_FILE: Final = "CLAUDE_CODE_PROXY_CONFIG"
 
+_YES: Final = frozenset({"1", "true", "yes", "on"})
+_NO: Final = frozenset({"0", "false", "no", "off"})
+
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +52,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_output_tokens: int = 0
     proxy_api_key: str = ""
     proxy_hosts: tuple[str, ...] = ()
+    proxy_published_on: str = ""
+    proxy_open: bool = False
     ollama_num_ctx: int = 128_000
     web_search: str = ""
     web_search_api_key: str = ""
@@ -65,6 +70,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     ssl_cert_file: str = ""
     ping_interval: float = 15.0
     commit_after: float = 60.0
+    head_timeout: float = 10.0
+    body_timeout: float = 30.0
+    body_total_timeout: float = 300.0
+    write_timeout: float = 120.0
+    keep_alive_timeout: float = 75.0
+    drain_timeout: float = 25.0
+    max_streams: int = 256
+    max_queue: int = 64
+    queue_timeout: float = 2.0
+    body_memory_mib: int = 128
 
     def patience(self, provider: Provider) -> float:
         """Seconds within which a provider must begin a streamed reply: a model nearby may have to be loaded first."""
@@ -143,6 +158,18 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _count(text: str) -> int:
+    if not (value := _whole(text)):
+        raise ValueError("a whole number, 1 or more")
+    return value
+
+
+def _flag(text: str) -> bool:
+    if (word := text.lower()) not in {*_YES, *_NO}:
+        raise ValueError("true or false")
+    return word in _YES
+
+
 def _proxy(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme != "http" or not parts.netloc or parts.query or parts.path not in {"", "/"}:
@@ -176,6 +203,8 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "MAX_OUTPUT_TOKENS": _whole,
     "PROXY_API_KEY": str,
     "PROXY_HOSTS": _names,
+    "PROXY_PUBLISHED_ON": str.lower,
+    "PROXY_OPEN": _flag,
     "OLLAMA_NUM_CTX": _whole,
     "WEB_SEARCH": str.lower,
     "WEB_SEARCH_API_KEY": str,
@@ -187,6 +216,16 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "ANSWER_TIMEOUT": _seconds,
     "STREAM_TIMEOUT": _seconds,
     "PING_INTERVAL": _seconds,
+    "HEAD_TIMEOUT": _seconds,
+    "BODY_TIMEOUT": _seconds,
+    "BODY_TOTAL_TIMEOUT": _seconds,
+    "WRITE_TIMEOUT": _seconds,
+    "KEEP_ALIVE_TIMEOUT": _seconds,
+    "DRAIN_TIMEOUT": _seconds,
+    "MAX_STREAMS": _count,
+    "MAX_QUEUE": _whole,
+    "QUEUE_TIMEOUT": _seconds,
+    "BODY_MEMORY_MIB": _count,
     "UPSTREAM_RETRIES": _whole,
     "UPSTREAM_PROXY": _proxy,
     "SSL_CERT_FILE": _certificates,

@@ -59,7 +59,7 @@ async def _stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stag
             "SSL_CERT_FILE": str(trusted),
             "PYTHONPATH": str(TESTS),
         }
-        proxy = await stack.enter_async_context(serving(home, app="faults.served:app", **env))
+        proxy = await stack.enter_async_context(serving(home, program=("uvicorn", "faults.served:app"), **env))
         stage = Stage(proxy.url, proxy.log, upstream)
         await stage.begin()
         yield stage

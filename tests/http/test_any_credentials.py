@@ -39,7 +39,7 @@ async def _run(exchange: Exchange, app: object) -> None:
     await exchange.run(app)  # type: ignore[arg-type]
 
 
-@pytest.mark.fault("F-05", "C-27")
+@pytest.mark.fault("F-05", "C-27", "S-03")
 @given(
     st.lists(st.tuples(NAMES, VALUES), max_size=4),
     st.sampled_from(["/v1/messages", "/v1/messages/count_tokens", "/x:y/v1/messages"]),

@@ -75,9 +75,8 @@ async def test_any_other_name_is_refused(host: str, path: str) -> None:
 
 @pytest.mark.fault("S-02")
 async def test_one_host_and_no_more() -> None:
-    assert refused(await asked())
-    assert refused(await asked(headers=[("host", "localhost"), ("host", "localhost")]))
-    assert refused(await asked(headers=[("host", "localhost"), ("host", "evil.test")]))
+    for hosts in ([], ["localhost", "localhost"], ["localhost", "evil.test"]):
+        assert (await asked(headers=[("host", host) for host in hosts])).status == 400
 
 
 async def test_a_name_of_the_users() -> None:
