@@ -18,6 +18,7 @@ from claude_code_proxy.health import Health
 from claude_code_proxy.http.admission import Admission
 from claude_code_proxy.http.count_tokens import CountTokens
 from claude_code_proxy.http.deadlines import extend
+from claude_code_proxy.http.descriptors import allow_connections
 from claude_code_proxy.http.drain import Drain
 from claude_code_proxy.http.guard import open_at, warn_if_open
 from claude_code_proxy.http.messages import Messages
@@ -79,7 +80,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         extend(surface.settings)
         gc.collect()
         gc.freeze()  # what is loaded now stays: no collection needs to look at it again
-        _allow_connections(settings.max_streams)
+        allow_connections(settings.max_streams)
         async with following(source, use) if callable(source) else contextlib.nullcontext():
             with drain.on_signals(lambda: surface.settings.drain_timeout), watched():
                 app.state.ready = True
@@ -110,19 +111,6 @@ def _loaded(source: Settings | Callable[[], Settings]) -> Settings:
 def bind_fault(host: str, settings: Settings) -> str:
     """Why the proxy must not listen on `host`, and the remedy; empty if it may."""
     return open_at(host, settings)
-
-
-def _allow_connections(streams: int) -> None:
-    """Ask the system for the two connections that each stream needs, where it allows fewer by default (1024 on Linux)."""
-    with contextlib.suppress(ImportError, ValueError, OSError):  # not on Windows, and not everywhere
-        import resource
-
-        least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        unlimited, wanted = resource.RLIM_INFINITY, 2 * streams + 256
-        if most != unlimited:
-            wanted = min(wanted, most)
-        if least != unlimited and least < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def log_to_stderr() -> None:
