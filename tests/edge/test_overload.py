@@ -127,6 +127,18 @@ async def test_more_connections_than_descriptors(chat: FakeChat, tmp_path: Path)
         proxy.log.checked = len(proxy.log.lines)  # the server tells that it could not accept
 
 
+async def test_as_many_descriptors_as_streams_need(chat: FakeChat, tmp_path: Path) -> None:
+    """Where a system allows 1024 unless it is asked, a thousand streams would be too many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
+    try:
+        async with serving(tmp_path, **provider(chat)) as proxy:
+            allowed, _ = resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert allowed >= min(4000, hard)
+
+
 async def served(url: str) -> bool:
     """Whether a request is answered, and not dropped as it came too soon."""
     try:
