@@ -23,6 +23,7 @@ from claude_code_proxy.web_search import searched
 from claude_code_proxy.windows import LOUD, SILENT, limits_of, too_long
 from claude_code_proxy.wire.failure import ApiError, failed
 from claude_code_proxy.wire.machine import Pipe
+from claude_code_proxy.wire.scan import holds
 from claude_code_proxy.wire.watch import Watch
 
 if TYPE_CHECKING:
@@ -277,7 +278,7 @@ def _with(headers: tuple[tuple[bytes, bytes], ...], failure: Failed) -> Failed:
 
 async def _translated(dialect: Dialect, call: Call) -> Outgoing | Local | Search:
     """The request for the upstream. What takes long, as reading a PDF does, is done beside the event loop."""
-    if len(call.head.raw) > _LARGE or _PDF in call.head.raw:
+    if len(call.head.raw) > _LARGE or holds(call.head.raw, _PDF):
         return await asyncio.to_thread(dialect.request, call)
     return dialect.request(call)
 

@@ -26,6 +26,7 @@ from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.head import decode_head
 from claude_code_proxy.wire.json_text import MOST, fields
+from claude_code_proxy.wire.scan import holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +127,7 @@ class CountTokens:
             return 0, None
         call = exchange.call(self._settings, exchange.target.model)
         # Reading a PDF takes long.
-        counting = await asyncio.to_thread(count, call) if _PDF in call.head.raw else count(call)
+        counting = await asyncio.to_thread(count, call) if holds(call.head.raw, _PDF) else count(call)
         url, body = counting.outgoing.url, counting.outgoing.body
         key = await self._pool.credentials.headers(provider, "POST", url, body, exchange.client_headers)
         headers = {**dict(counting.outgoing.headers), **provider.headers, **key}
