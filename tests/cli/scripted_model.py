@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from upstreams import Raw, Recorded
 
 NAME = "good-1"
+THINKS_IF_TOLD = "gpt-oss-20b"
 ALL = " ".join(map(str, range(1, 31)))
-
-Rule = "Callable[[dict[str, Any]], str]"
 
 
 @dataclass
@@ -35,7 +34,7 @@ class Scripted:
 
     def __call__(self, rec: Recorded) -> Http | Raw | Chat:
         body: dict[str, Any] = rec.json
-        if body["model"] != NAME:
+        if body["model"] not in {NAME, THINKS_IF_TOLD}:
             return refused(404, f"The model `{body['model']}` does not exist", "model_not_found")
         for lack in self.lacks:
             if why := lack(body):
@@ -78,7 +77,11 @@ def answer(body: dict[str, Any]) -> Chat:
         return Chat("It says: " + ", ".join(results))
     if calls := called(body, everything):
         return Chat(tool_calls=calls)
-    if "response_format" in body:
+    form = body.get("response_format", {}).get("json_schema", {})
+    if form.get("name") == "reply":  # tools told as branches of a schema
+        name = form["schema"]["anyOf"][0]["properties"]["name"]["const"]
+        return Chat(json.dumps({"name": name, "arguments": {"city": "Lisbon"}}))
+    if form:
         return Chat('{"city": "Tokyo", "population_millions": 37}')
     if number := drawn(messages):
         return Chat(number)
@@ -89,8 +92,8 @@ def answer(body: dict[str, Any]) -> Chat:
         return Chat(ALL[: min((ALL.find(stop) for stop in stops if stop in ALL), default=len(ALL))])
     if "a story" in asked:
         return Chat("The sea was calm. " * 6, finish="length")
-    reasoning = "The letters are s, t, r, a, w." if body.get("reasoning_effort") else ""
-    return Chat("Paris, and hello.", reasoning=reasoning)
+    thinks = "strawberry" in everything and (body["model"] == NAME or "reasoning_effort" in body)
+    return Chat("Paris, and hello.", reasoning="The letters are s, t, r, a, w." if thinks else "")
 
 
 def called(body: dict[str, Any], everything: str) -> list[Call]:
@@ -168,3 +171,7 @@ def no_tools(body: dict[str, Any]) -> str:
 
 def no_session_key(body: dict[str, Any]) -> str:
     return "Unrecognized request argument supplied: prompt_cache_key" if "prompt_cache_key" in body else ""
+
+
+def no_effort_of_its_own(_: dict[str, Any]) -> str:
+    return ""  # nothing is refused; it does not think unless it is told how much

@@ -6,7 +6,7 @@ import logging
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from claude_code_proxy.cli.ending import CommandError, loaded
 from claude_code_proxy.cli.paint import painted
@@ -105,6 +105,10 @@ def _named(arguments: Namespace, extra: dict[str, Any]) -> Subject:
     settings = load_settings(providers=extra) if extra else loaded(COULD_NOT)
     model, pinned = arguments.certify_model, unquote(arguments.url).strip("/")
     if arguments.base_url:
+        parts = urlsplit(arguments.base_url)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query:
+            message = f"--base-url must be an http:// or https:// address without a query, not {arguments.base_url!r}."
+            raise CommandError(message, COULD_NOT)
         return Subject(model, settings, base_url=arguments.base_url.rstrip("/"), path=pinned, long=arguments.long)
     try:
         target = route(pinned, model, settings)

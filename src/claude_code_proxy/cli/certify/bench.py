@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -28,7 +28,7 @@ _LONGEST_PAUSE: Final = 60.0
 _HEADERS: Final = {
     "anthropic-version": "2023-06-01",
     "anthropic-beta": "claude-code-20250219,interleaved-thinking-2025-05-14,context-management-2025-06-27,"
-    "effort-2025-11-24,structured-outputs-2025-12-15",
+    "effort-2025-11-24,structured-outputs-2025-12-15,thinking-display-updates-2026-08-18",
     "user-agent": "claude-code-proxy certify",
 }
 """The version and the betas are Claude Code's own (measured with 2.1.330, November 2026)."""
@@ -125,25 +125,30 @@ class Bench:
 
     async def count(self, **body: Any) -> int:
         """The proxy's count of tokens; 0 if there is none."""
-        path = f"{self.path}/v1/messages/count_tokens"
-        async with self._session() as session, session.post(path, json={"model": self.model, **body}) as answer:
-            told = _json(await answer.read())
-            return int(told.get("input_tokens") or 0) if answer.status == 200 else 0
+        place, tokens = f"{self.url}{self.path}/v1/messages/count_tokens", 0
+        with suppress(aiohttp.ClientError):
+            async with self._session() as session, session.post(place, json={"model": self.model, **body}) as answer:
+                tokens = _json(await answer.read()).get("input_tokens") or 0
+        return tokens
 
     async def limits(self) -> tuple[int, int]:
         """The window and the output limit that the proxy's list tells of the model; 0 where it does not."""
-        async with self._session() as session, session.get(f"{self.path}/v1/models") as answer:
-            rows = _json(await answer.read()).get("data") or [{}]
-            return rows[0].get("max_input_tokens") or 0, rows[0].get("max_tokens") or 0
+        row: dict[str, Any] = {}
+        with suppress(aiohttp.ClientError):  # who cannot be reached is told when asked for an answer
+            async with self._session() as session, session.get(f"{self.url}{self.path}/v1/models") as answer:
+                rows = _json(await answer.read()).get("data") or [{}]
+                row = rows[0] if self.path else next((row for row in rows if row.get("id") == self.model), {})
+        return row.get("max_input_tokens") or 0, row.get("max_tokens") or 0
 
     async def left(self, messages: Any, **fields: Any) -> tuple[bool, float]:
         """Leave a stream at its first words. Gives whether there were any, and the seconds that leaving took."""
         body = {"model": self.model, "max_tokens": 2048, "stream": True, **fields}
         body["messages"] = [{"role": "user", "content": messages}]
         self.asked.requests += 1
-        async with self._session() as session:
-            reading = Reading(time.perf_counter())
-            async with asyncio.timeout(LONGEST), session.post(f"{self.path}/v1/messages", json=body) as reply:
+        reading, begun = Reading(time.perf_counter()), time.perf_counter()
+        place = f"{self.url}{self.path}/v1/messages"
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(LONGEST), self._session() as session, session.post(place, json=body) as reply:
                 async for chunk in reply.content.iter_any():
                     reading.feed(chunk)
                     if reading.first is not None:
@@ -163,7 +168,7 @@ class Bench:
 
     async def _once(self, body: dict[str, Any], path: str | None) -> tuple[Answer, float]:
         self.asked.requests += 1
-        place = f"{self.path if path is None else path}/v1/messages"
+        place = f"{self.url}{self.path if path is None else path}/v1/messages"
         begun = time.perf_counter()
         try:
             async with asyncio.timeout(LONGEST), self._session() as session, session.post(place, json=body) as reply:
@@ -203,7 +208,7 @@ class Bench:
     async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
         limits = aiohttp.ClientTimeout(total=None, connect=10)
         headers = {**_HEADERS, "x-api-key": self._key, "x-claude-code-session-id": self.session_id}
-        async with aiohttp.ClientSession(self.url, headers=headers, timeout=limits) as session:
+        async with aiohttp.ClientSession(headers=headers, timeout=limits) as session:
             yield session
 
 

@@ -6,6 +6,7 @@ The shape is that of Claude Code 2.1.330 with an unknown model, measured in Nove
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 _TEXT: Final[dict[str, Any]] = {"type": "string"}
@@ -96,10 +97,26 @@ def _tool(name: str, description: str, inputs: dict[str, Any]) -> dict[str, Any]
     return {"name": name, "description": description, "input_schema": {"$schema": draft, **schema}}
 
 
-def claude_code(prompt: str, session: str) -> dict[str, Any]:
+_OLDER: Final = re.compile(r"claude-(?:3|[a-z]+-4)(?:[-.@]|$)")
+
+
+def older(model: str) -> bool:
+    """Whether Claude Code knows it for a Claude before 5: those get no system messages between turns."""
+    return bool(_OLDER.search(model.lower()))
+
+
+def thinking(model: str, budget: int) -> dict[str, Any]:
+    """The wish for thinking; older models are given a budget in tokens."""
+    if older(model):
+        return {"thinking": {"type": "enabled", "budget_tokens": budget}}
+    return {"thinking": {"type": "adaptive", "display": "updates"}, "output_config": {"effort": "high"}}
+
+
+def claude_code(prompt: str, session: str, model: str) -> dict[str, Any]:
     """The body of a main request, without its model, for a session of this id."""
     marked = {"cache_control": {"type": "ephemeral"}}
     user = {"device_id": "0" * 64, "account_uuid": "", "session_id": session}
+    place = "The working directory is /srv/app."
     told = (
         "You help with software on the user's machine. Use the tools to look before you answer: "
         "files are read with Read, searched with Grep, changed with Edit. Be brief."
@@ -107,7 +124,7 @@ def claude_code(prompt: str, session: str) -> dict[str, Any]:
     return {
         "messages": [
             {"role": "user", "content": [{"type": "text", "text": prompt, **marked}]},
-            {"role": "system", "content": [{"type": "text", "text": "The working directory is /srv/app.", **marked}]},
+            *([] if older(model) else [{"role": "system", "content": [{"type": "text", "text": place, **marked}]}]),
         ],
         "system": [
             {"type": "text", "text": "You are a coding agent in a terminal."},
@@ -116,8 +133,7 @@ def claude_code(prompt: str, session: str) -> dict[str, Any]:
         "tools": tools(),
         "metadata": {"user_id": json.dumps(user)},
         "max_tokens": 8192,
-        "thinking": {"type": "adaptive", "display": "updates"},
         "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
-        "output_config": {"effort": "high"},
         "stream": True,
+        **thinking(model, 4096),
     }

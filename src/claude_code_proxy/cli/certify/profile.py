@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from claude_code_proxy.providers import find_provider
-from claude_code_proxy.settings import load_settings, tables_of_config
+from claude_code_proxy.settings import load_settings, tables_of_config, values
 from claude_code_proxy.tables import Limits, read_limits
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def toml(profile: Profile, target: Target, settings: Settings) -> str:
     lines: list[str] = []
     if profile.quirks:
         row = settings.providers[profile.provider]
-        if row.dialect != profile.dialect:
+        chosen = values().get(f"{profile.provider.upper().replace('-', '_')}_DIALECT")
+        if chosen or row.dialect != profile.dialect:  # or the quirks would be another dialect's
             lines += [f"[providers.{_key(profile.provider)}]", f"dialect = {_value(profile.dialect)}", ""]
         quirks = {**target.provider.quirks, **profile.quirks}
         lines += [f"[providers.{_key(profile.provider)}.quirks]"]

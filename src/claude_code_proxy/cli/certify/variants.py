@@ -14,6 +14,10 @@ _REFUSED: Final = frozenset({400, 404, 413, 415, 422, 500, 501})
 """The statuses of a request that another form may mend."""
 
 
+_NEVER: Final = "(?!)"
+"""No words: it has its price, so that it is tried for its own check only."""
+
+
 class Variant(NamedTuple):
     """Values for a quirk of a dialect. `words` are those of a refusal that is about it.
 
@@ -35,11 +39,11 @@ VARIANTS: Final = (
     Variant("openai_chat", "system_anywhere", (False,), "system|role|template|jinja", ("system-between", "tool-many")),
     Variant("openai_chat", "files", (False,), "file", ("pdf",)),
     Variant("openai_chat", "tool_ids", ("openai", "mistral"), "call.?id|id .*length|pattern"),
-    Variant("openai_chat", "tools", ("schema",), "tool|function", ("tool",), unwell=True),
+    Variant("openai_chat", "tools", ("schema",), _NEVER, ("tool",), unwell=True),
     Variant("openai_chat", "replay", ("reasoning_content", "reasoning_details"), "reasoning"),
     Variant("openai_chat", "replay", ("",), "reasoning"),
     Variant("openai_chat", "effort", ("",), "effort|reasoning"),
-    Variant("openai_chat", "effort", ("reasoning_effort", "reasoning"), "(?!)", ("thinking",), unwell=True),
+    Variant("openai_chat", "effort", ("reasoning_effort", "reasoning"), _NEVER, ("thinking",), unwell=True),
     Variant("openai_chat", "think", ("opened",), "between tags"),
     Variant("openai_chat", "session_key", ("",), "prompt_cache_key|session_id|unknown|unrecognized|extra"),
     Variant("openai_chat", "cache_marks", ({},), "cache_control|unknown|extra"),

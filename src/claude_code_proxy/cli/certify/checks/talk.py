@@ -6,7 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from claude_code_proxy.cli.certify.checks.words import error_of, shown
-from claude_code_proxy.cli.certify.verdicts import absent, failed, passed, weak
+from claude_code_proxy.cli.certify.offer import older
+from claude_code_proxy.cli.certify.offer import thinking as wish
+from claude_code_proxy.cli.certify.verdicts import absent, failed, passed, untried, weak
 
 if TYPE_CHECKING:
     from claude_code_proxy.cli.certify.bench import Answer, Bench
@@ -69,6 +71,8 @@ async def system(bench: Bench) -> Verdict:
 
 async def system_between(bench: Bench) -> Verdict:
     """A system message behind the first user message, where Claude Code puts most of what it has to say."""
+    if older(bench.model):
+        return untried("Claude Code sends this model none")
     word = bench.nonce()
     messages = [
         {"role": "user", "content": [{"type": "text", "text": "What is the password? Reply with it alone."}]},
@@ -85,11 +89,7 @@ def _found(said: Answer, word: str, what: str) -> Verdict:
 
 async def thinking(bench: Bench) -> Verdict:
     """Thinking that is asked for as Claude Code does, is shown, and goes back with the next turn."""
-    wanted: dict[str, Any] = {
-        "max_tokens": 4096,
-        "thinking": {"type": "enabled", "budget_tokens": 2048},
-        "output_config": {"effort": "high"},
-    }
+    wanted: dict[str, Any] = {"max_tokens": 4096, **wish(bench.model, 2048)}
     question = {"role": "user", "content": "How many times does the letter r occur in “strawberry raspberry”?"}
     said = await bench.ask([question], **wanted)
     if not said.ok or said.faults:

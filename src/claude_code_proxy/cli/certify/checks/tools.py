@@ -95,7 +95,7 @@ async def forbidden(bench: Bench) -> Verdict:
 async def many(bench: Bench) -> Verdict:
     """A request with all the fields of Claude Code's, and twenty tools."""
     path = f"/srv/app/{bench.nonce().lower()}.py"
-    body = claude_code(f"Show me what is in {path}.", bench.session_id)
+    body = claude_code(f"Show me what is in {path}.", bench.session_id, bench.model)
     said = await bench.ask(steady=False, **body)
     if verdict := _uncalled(said, 1):
         return verdict
