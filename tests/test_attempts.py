@@ -149,6 +149,7 @@ ROTATED: list[tuple[list[Outcome], str | int, list[int], list[float]]] = [
 
 
 @pytest.mark.parametrize(("outcomes", "expected", "keys", "pauses"), ROTATED)
+@pytest.mark.fault("U-26")
 async def test_keys_take_their_turn(
     outcomes: list[Outcome], expected: str | int, keys: list[int], pauses: list[float]
 ) -> None:
@@ -157,6 +158,7 @@ async def test_keys_take_their_turn(
     assert ([number for _, number in upstreams.asked], upstreams.paused) == (keys, pauses)
 
 
+@pytest.mark.fault("U-26")
 async def test_when_every_key_is_limited_the_shortest_wait_is_told() -> None:
     upstreams = Upstreams(limited(50), limited(40), limited(60))
     with pytest.raises(ApiError) as raised:
@@ -208,6 +210,7 @@ async def test_what_is_no_outage_never_sets_a_target_back_as_down(status: int) -
     assert upstreams.health.told()["targets"] == {}
 
 
+@pytest.mark.fault("L-07")
 async def test_retries_are_few_however_many_fail() -> None:
     upstreams = Upstreams(*[502] * 60)
     for n in range(20):
@@ -238,6 +241,7 @@ async def test_a_client_that_leaves_lets_go_of_the_probe() -> None:
     assert list(upstreams.health.in_order([ONE, NEAR])) == [ONE, NEAR]
 
 
+@pytest.mark.fault("S-09")
 async def test_no_key_is_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     upstreams = Upstreams(limited(3), 401, limited(2), 502, "hi")

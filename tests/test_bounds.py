@@ -93,11 +93,13 @@ async def failure(url: str, *, by: float = LATER, ends: Ends | None = None, said
     return f"{raised.value.failed.type}: {raised.value.failed.message}"
 
 
+@pytest.mark.fault("U-08")
 async def test_an_answer_that_does_not_begin() -> None:
     async with server(silence) as url:
         assert "timeout_error" in await failure(url, by=0.1)
 
 
+@pytest.mark.fault("U-11")
 async def test_interim_answers_are_no_answer() -> None:
     async def flood(writer: asyncio.StreamWriter) -> None:
         while True:
@@ -148,6 +150,7 @@ async def test_an_errors_body_is_not_waited_for_for_ever(monkeypatch: pytest.Mon
         assert set(await answer.error_body()) == set(b"x")
 
 
+@pytest.mark.fault("U-19")
 async def test_a_compressed_answer_that_nobody_asked_for_is_unpacked_within_bounds() -> None:
     bomb = gzip.compress(bytes(100 * MIB))
     tracemalloc.start()
@@ -176,6 +179,7 @@ async def test_answers_that_are_none(answer: bytes, words: str) -> None:
         assert words in await failure(url)
 
 
+@pytest.mark.fault("U-02", "U-03")
 async def test_what_is_wrong_with_the_connection_is_told() -> None:
     async with server(sends(b"HTTP/1.1 400 Bad Request\r\n\r\n"), end=b"\x01") as url:
         assert "does not speak TLS" in await failure(url.replace("http:", "https:"))
@@ -230,6 +234,7 @@ def test_a_proxy_that_cannot_be_used_is_not_repeated_since_it_may_hold_a_passwor
     assert "canary" not in str(raised.value)
 
 
+@pytest.mark.fault("U-03")
 async def test_certificates_are_verified_also_by_the_users_own_authority(tmp_path: Path) -> None:
     async with page(tmp_path) as url:
         assert "could not be verified: self" in await failure(url)

@@ -14,6 +14,7 @@ from claude_code_proxy.cooldown import Cooldowns
 TARGETS = st.sampled_from(["a:m", "b:m"])
 
 
+@pytest.mark.fault("F-07", "R-13")
 class Machine(RuleBasedStateMachine):
     """Requests that begin, fail, work and are abandoned at any time, some of them while others run."""
 
@@ -173,6 +174,7 @@ def test_names_that_clients_make_up_do_not_fill_the_memory() -> None:
     assert len(breakers.told(0)) == len(keys.told(0)) <= 1024
 
 
+@pytest.mark.fault("L-07")
 def test_a_few_retries_are_free_and_then_a_share_of_the_requests() -> None:
     spent = Budget()
     assert [spent.spend(0) for _ in range(4)] == [True, True, True, False]

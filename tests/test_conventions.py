@@ -37,7 +37,8 @@ LAYERS: dict[str, set[str]] = {
     "attempts": {"wire", "routing", "policy", "health"},
     "reload": {"settings"},
     "credentials": {"wire", "providers"},
-    "upstream": {"wire", "dialects", "providers", "settings", "credentials", "hosts"},
+    "connections": set(),
+    "upstream": {"wire", "dialects", "providers", "settings", "credentials", "hosts", "connections"},
     "claude_code": set(),
     "windows": {"wire", "dialects", "providers", "settings", "tables", "calibration"},
     "calibration": {"wire"},
@@ -163,7 +164,7 @@ def test_a_dialect_knows_no_other(file: Path) -> None:
 
 
 ONLY: list[tuple[str, set[str]]] = [
-    ("aiohttp", {"upstream.py", "local", "cli"}),
+    ("aiohttp", {"upstream.py", "connections.py", "local", "cli"}),
     ("starlette", {"app.py", "http"}),
     ("uvicorn", {"cli"}),
     ("dotenv", {"settings.py"}),
@@ -212,6 +213,23 @@ def test_only_the_settings_read_the_environment_and_only_a_child_is_given_one() 
 def test_the_waist_has_no_clock_chance_or_log(file: Path) -> None:
     forbidden = {"asyncio", "datetime", "logging", "os", "pathlib", "random", "secrets", "socket", "time", "uuid"}
     assert not forbidden & {name.partition(".")[0] for name in imported(file)}
+
+
+_EVALUATES = {"eval", "exec", "compile", "__import__", "system", "popen", "Template"}
+_EVALUATORS = {"pickle", "marshal", "shelve", "yaml", "jinja2", "mako", "sqlite3"}
+
+
+@pytest.mark.fault("S-07")
+@pytest.mark.parametrize("file", FILES, ids=by_name)
+def test_nothing_is_evaluated(file: Path) -> None:
+    """What a client or a model says is data; only patterns are compiled."""
+    assert not {name.partition(".")[0] for name in imported(file)} & _EVALUATORS
+    calls = [node.func for node in ast.walk(parsed(file)) if isinstance(node, ast.Call)]
+    named = {call.id for call in calls if isinstance(call, ast.Name)}
+    of_modules = {
+        call.attr for call in calls if isinstance(call, ast.Attribute) and ast.unparse(call.value) in {"os", "builtins"}
+    }
+    assert not (named | of_modules) & _EVALUATES
 
 
 @pytest.mark.parametrize("file", FILES, ids=by_name)

@@ -112,6 +112,7 @@ def test_compose_understands_its_file(tmp_path: Path) -> None:
     assert (port["host_ip"], port["published"], port["target"]) == ("127.0.0.1", "4000", 4000)
 
 
+@pytest.mark.fault("S-21")
 def test_compose_gives_the_container_little() -> None:
     [proxy] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"].values()
     kept = {"build", "image", "pids_limit"}
@@ -131,6 +132,7 @@ def test_compose_gives_the_container_little() -> None:
     assert proxy["build"] == "."
 
 
+@pytest.mark.fault("S-21")
 def test_the_image_runs_as_nobody_special_and_says_how_it_is() -> None:
     assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", the(FINAL, "USER"))
     assert the(FINAL, "EXPOSE") == variables(FINAL)["UVICORN_PORT"] == "4000"
@@ -296,6 +298,7 @@ def _everything(app: Path) -> set[str]:
     return {str(path.relative_to(app)) for path in app.rglob("*")}
 
 
+@pytest.mark.fault("R-17", "S-21")
 def test_the_image_serves_is_healthy_and_ends_when_told(image: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -69,11 +69,13 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "held"), WRONG)
+@pytest.mark.fault("R-18")
 def test_what_cannot_be_used_is_told_with_its_variable(name: str, held: str) -> None:
     with pytest.raises(SettingsError, match=name):
         load_settings({**ALONE, name: held})
 
 
+@pytest.mark.fault("R-18")
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(SettingsError) as raised:
         load_settings({**ALONE, "MAX_OUTPUT_TOKENS": "x", "IDLE_TIMEOUT": "y", "PREFERRED_PROVIDER": "z"})
@@ -126,12 +128,14 @@ def test_a_file_that_is_named_is_the_only_one(folder: Path, monkeypatch: pytest.
     assert (settings.big_model, settings.small_model, settings.preferred_provider) == ("gpt-4.1", "own", "ollama")
 
 
+@pytest.mark.fault("S-12")
 def test_nothing_in_a_file_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "secret")
     (folder / ".env").write_text("BIG_MODEL=a${SECRET}b\n")
     assert load_settings().big_model == "a${SECRET}b"
 
 
+@pytest.mark.fault("S-12")
 def test_a_file_in_the_working_directory_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
@@ -169,6 +173,7 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize("content", CONFIGS)
+@pytest.mark.fault("R-18")
 def test_a_config_file_that_cannot_be_used_is_told(folder: Path, content: bytes) -> None:
     (folder / "config.toml").write_bytes(content)
     with pytest.raises(SettingsError):

@@ -18,6 +18,7 @@ from claude_code_proxy.health import Health
 from claude_code_proxy.http.admission import Admission
 from claude_code_proxy.http.count_tokens import CountTokens
 from claude_code_proxy.http.deadlines import extend
+from claude_code_proxy.http.descriptors import allow_connections
 from claude_code_proxy.http.drain import Drain
 from claude_code_proxy.http.guard import open_at, warn_if_open
 from claude_code_proxy.http.messages import Messages
@@ -79,6 +80,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         extend(surface.settings)
         gc.collect()
         gc.freeze()  # what is loaded now stays: no collection needs to look at it again
+        allow_connections(settings.max_streams)
         async with following(source, use) if callable(source) else contextlib.nullcontext():
             with drain.on_signals(lambda: surface.settings.drain_timeout), watched():
                 app.state.ready = True

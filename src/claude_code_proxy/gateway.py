@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from claude_code_proxy.wire.machine import Machine
 
 _PDF: Final = b"application/pdf"
+_LARGE: Final = 4 << 20
+"""Bytes of a request whose translation would keep the other streams waiting: longer ones than any model's window."""
 _SESSION: Final = "x-claude-code-session-id"
 _REPEATED: Final = "x-stainless-retry-count"
 
@@ -274,8 +276,8 @@ def _with(headers: tuple[tuple[bytes, bytes], ...], failure: Failed) -> Failed:
 
 
 async def _translated(dialect: Dialect, call: Call) -> Outgoing | Local | Search:
-    """The request for the upstream. Reading a PDF takes long, so that is done beside the event loop."""
-    if _PDF in call.head.raw:
+    """The request for the upstream. What takes long, as reading a PDF does, is done beside the event loop."""
+    if len(call.head.raw) > _LARGE or _PDF in call.head.raw:
         return await asyncio.to_thread(dialect.request, call)
     return dialect.request(call)
 

@@ -216,9 +216,9 @@ def find_provider(providers: Mapping[str, Provider], name: str) -> Provider | No
     return providers.get(name) or next((row for row in providers.values() if name in row.aliases), None)
 
 
-def _respoken(row: Mapping[str, Any], dialect: str | None) -> dict[str, Any]:
+def _respoken(row: Mapping[str, Any], dialect: object) -> dict[str, Any]:
     """A row in a dialect that was chosen: what belongs to another means nothing there, nor what depends on models."""
-    if not dialect:
+    if not dialect or not isinstance(dialect, str):  # what is none is told with the rest of the row
         return dict(row)
     chosen = {key: value for key, value in row.items() if key != "model_dialect"}
     if dialect == row.get("dialect"):

@@ -76,10 +76,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     write_timeout: float = 120.0
     keep_alive_timeout: float = 75.0
     drain_timeout: float = 25.0
-    max_streams: int = 256
+    max_streams: int = 2000
     max_queue: int = 64
     queue_timeout: float = 2.0
-    body_memory_mib: int = 128
+    body_memory_mib: int = 256
 
     def patience(self, provider: Provider) -> float:
         """Seconds within which a provider must begin a streamed reply: a model nearby may have to be loaded first."""

@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from yarl import URL
 
+from claude_code_proxy.connections import Connector
 from claude_code_proxy.credentials import Credentials
 from claude_code_proxy.dialects.base import Answer
 from claude_code_proxy.hosts import is_near
@@ -265,7 +266,7 @@ class Pool:
 
     def _open(self, *, once: bool = False) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=once, ssl=_trusting(self._trusted)),
+            connector=Connector(limit=0, force_close=once, ssl=_trusting(self._trusted)),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"accept-encoding": "identity", "content-type": "application/json"},
             skip_auto_headers=("user-agent",),

@@ -67,6 +67,7 @@ async def test_53_slow_calls_hold_up_nobody(stage: Stage, name: str) -> None:
 
 @MODES
 @EACH
+@pytest.mark.fault("C-04", "C-06")
 async def test_54_a_client_that_leaves_takes_the_upstream_with_it(stage: Stage, name: str, *, stream: bool) -> None:
     upstream = stage.upstreams[name]
     upstream.use(Raw([("silence",)]))
@@ -79,6 +80,7 @@ async def test_54_a_client_that_leaves_takes_the_upstream_with_it(stage: Stage, 
 
 
 @EACH
+@pytest.mark.fault("C-05")
 async def test_54_also_in_the_middle_of_a_stream(stage: Stage, name: str) -> None:
     upstream = stage.upstreams[name]
     if isinstance(upstream, FakeChat):

@@ -65,6 +65,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=["503", "529", "429", "reset", "reset after the head", "nothing"])
 @PATHS
+@pytest.mark.fault("U-04", "U-05")
 async def test_what_passes_is_not_noticed(world: World, patient: Proxy, path: str, fault: Any) -> None:
     for stream in (False, True):
         upstream(world, path).use(fault, reply(path, "at last"))
@@ -76,12 +77,14 @@ async def test_what_passes_is_not_noticed(world: World, patient: Proxy, path: st
     assert ": ok]" in told[0]
 
 
+@pytest.mark.fault("U-25")
 async def test_a_longer_wait_is_the_clients(world: World, patient: Proxy) -> None:
     world.native.use(failure(429, "rate_limit_error", "slow down", {"retry-after": "31"}))
     answer = await send(patient.url, NATIVE, HELLO)
     assert (answer.status, answer.headers["retry-after"], len(world.native.posts)) == (429, "31", 1)
 
 
+@pytest.mark.fault("U-26")
 async def test_a_key_that_is_limited_or_refused_gives_way_to_the_next(world: World, patient: Proxy) -> None:
     used: list[str] = []
 
@@ -99,6 +102,7 @@ async def test_a_key_that_is_limited_or_refused_gives_way_to_the_next(world: Wor
     assert not any(key in line for key in KEYS for line in patient.log.lines)
 
 
+@pytest.mark.fault("U-26")
 async def test_when_every_key_is_limited_the_client_is_told_the_shortest_wait(world: World, patient: Proxy) -> None:
     waits = dict(zip(KEYS, ("50", "40", "45"), strict=True))
 
@@ -122,6 +126,7 @@ async def test_a_session_keeps_its_key(world: World, patient: Proxy) -> None:
 
 
 @BOTH
+@pytest.mark.fault("U-08")
 async def test_a_silent_upstream_costs_one_time_limit_whatever_the_retries(
     world: World, hurried: Proxy, *, stream: bool
 ) -> None:
@@ -133,6 +138,7 @@ async def test_a_silent_upstream_costs_one_time_limit_whatever_the_retries(
 
 
 @PATHS
+@pytest.mark.fault("U-18")
 async def test_pings_alone_are_no_answer(world: World, hurried: Proxy, path: str) -> None:
     upstream(world, path).use(Raw([("raw", b": ping\n\n"), ("sleep", 0.1)] * 100))
     answer = await send(hurried.url, path, STREAM)
@@ -140,6 +146,7 @@ async def test_pings_alone_are_no_answer(world: World, hurried: Proxy, path: str
 
 
 @PATHS
+@pytest.mark.fault("U-18")
 async def test_a_stream_that_never_ends_is_ended(world: World, hurried: Proxy, path: str) -> None:
     asked: Any = SimpleNamespace(json={**STREAM, "model": BIG})
     whole = upstream(world, path).render(reply(path, "x" * 400), asked)
@@ -153,6 +160,7 @@ async def test_a_stream_that_never_ends_is_ended(world: World, hurried: Proxy, p
     assert answer.events()[-1]["error"]["type"] == "timeout_error"
 
 
+@pytest.mark.fault("U-06")
 async def test_a_stream_that_has_begun_is_never_begun_again(world: World, patient: Proxy) -> None:
     calling = Chat("Looking.", [Call("Read", {"file_path": "/a" * 50})], chunk=4)
     world.chat.use(by=world.chat.cut(calling, 9, ("abort",)))
@@ -166,6 +174,7 @@ async def test_a_stream_that_has_begun_is_never_begun_again(world: World, patien
     assert len(world.chat.posts) == 1
 
 
+@pytest.mark.fault("C-04")
 async def test_a_client_that_leaves_during_a_pause_stops_the_retries(world: World, patient: Proxy) -> None:
     world.chat.use(failure(529, "overloaded_error", "busy", {"retry-after": "2"}), Chat("too late"))
     asking = asyncio.create_task(send(patient.url, CHAT, STREAM))
@@ -176,6 +185,7 @@ async def test_a_client_that_leaves_during_a_pause_stops_the_retries(world: Worl
     assert len(world.chat.posts) == 1
 
 
+@pytest.mark.fault("U-24")
 async def test_a_redirect_is_not_followed(world: World, patient: Proxy) -> None:
     world.chat.use(Http(307, b"", {"location": world.native.url + "/v1/messages"}))
     answer = await send(patient.url, CHAT, HELLO)
@@ -185,6 +195,7 @@ async def test_a_redirect_is_not_followed(world: World, patient: Proxy) -> None:
 
 
 @BOTH
+@pytest.mark.fault("U-01")
 async def test_nobody_there_is_told_soon(world: World, proxy: Start, *, stream: bool) -> None:
     env = {**world.env, "UPSTREAM_RETRIES": "2", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
     started = await proxy(**env)

@@ -61,19 +61,23 @@ def answers(tmp_path: Path, host: str, *addresses: str, **env: str) -> dict[str,
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "0", ""])
+@pytest.mark.fault("S-10", "S-11")
 def test_all_addresses(tmp_path: Path, host: str) -> None:
     assert answers(tmp_path, host, "127.0.0.1", OTHER) == {"127.0.0.1": [200, 200], OTHER: [403, 200]}
 
 
 @IPV6
+@pytest.mark.fault("S-10")
 def test_all_addresses_of_ipv6(tmp_path: Path) -> None:
     assert answers(tmp_path, "::", "::1", OTHER_6) == {"::1": [200, 200], OTHER_6: [403, 200]}
 
 
+@pytest.mark.fault("S-10")
 def test_another_address(tmp_path: Path) -> None:
     assert answers(tmp_path, OTHER, OTHER) == {OTHER: [403, 200]}
 
 
+@pytest.mark.fault("S-10", "S-11")
 def test_with_a_key(tmp_path: Path) -> None:
     told = answers(tmp_path, "0.0.0.0", "127.0.0.1", OTHER, PROXY_API_KEY="canary-of-the-proxy")
     assert told == {"127.0.0.1": [401, 200], OTHER: [401, 200]}
@@ -82,6 +86,7 @@ def test_with_a_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("published", "status"), [("127.0.0.1", 200), ("0.0.0.0", 403)], ids=["to this machine", "to others"]
 )
+@pytest.mark.fault("S-10")
 def test_a_port_that_is_published(tmp_path: Path, published: str, status: int) -> None:
     """As in a container, where the address is not this machine's."""
     assert answers(tmp_path, "0.0.0.0", OTHER, PROXY_PUBLISHED_ON=published) == {OTHER: [status, 200]}

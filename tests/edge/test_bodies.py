@@ -82,6 +82,7 @@ ODD: dict[str, tuple[bytes, set[int]]] = {
 
 
 @pytest.mark.parametrize("case", ODD)
+@pytest.mark.fault("C-17", "C-18")
 async def test_odd_bodies(start: Started, chat: FakeChat, case: str) -> None:
     raw, expected = ODD[case]
     proxy = await start()
@@ -96,6 +97,7 @@ async def test_odd_bodies(start: Started, chat: FakeChat, case: str) -> None:
 @pytest.mark.parametrize("parser", ["httptools", "h11"])
 @pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
 @pytest.mark.parametrize("size", [MOST + 1, 40 << 20, 9 * MOST, 10**17])
+@pytest.mark.fault("C-20")
 async def test_a_length_that_is_too_large_is_refused_at_once(
     start: Started, size: int, expect: bytes, parser: str
 ) -> None:
@@ -138,6 +140,7 @@ async def chunked(size: int) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.skipif(not PROC.exists(), reason="memory is measured by /proc")
+@pytest.mark.fault("C-20")
 async def test_chunks_without_end(start: Started, chat: FakeChat) -> None:
     proxy = await start()
     before = resident(proxy.process.pid)
@@ -158,6 +161,7 @@ LIES: dict[str, tuple[bytes, bytes]] = {
 
 
 @pytest.mark.parametrize("case", LIES)
+@pytest.mark.fault("C-20", "C-16")
 async def test_lies_about_the_length(start: Started, chat: FakeChat, case: str) -> None:
     head, content = LIES[case]
     proxy = await start(BODY_TIMEOUT="1", HEAD_TIMEOUT="1")
@@ -177,6 +181,7 @@ ENCODED: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("encoding", ENCODED)
+@pytest.mark.fault("C-21", "C-22", "C-23", "C-24")
 async def test_nothing_is_unpacked(start: Started, chat: FakeChat, encoding: str) -> None:
     proxy = await start()
     sent = request(ENCODED[encoding]).replace(HEAD, HEAD + f"Content-Encoding: {encoding}\r\n".encode())
@@ -194,6 +199,7 @@ TYPES = [
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: str(kind)[:30])
+@pytest.mark.fault("C-25")
 async def test_what_a_form_can_send_is_refused(start: Started, chat: FakeChat, kind: str) -> None:
     proxy = await start()
     sent = request(body()).replace(b"application/json", kind.encode())
@@ -205,6 +211,7 @@ async def test_what_a_form_can_send_is_refused(start: Started, chat: FakeChat, k
 
 
 @pytest.mark.skipif(not PROC.exists(), reason="memory is measured by /proc")
+@pytest.mark.fault("R-08")
 async def test_many_large_bodies_at_once_are_bounded(start: Started, chat: FakeChat) -> None:
     """A hundred of 8 MB where 32 MB may be held: those that fit are served, the others come again."""
     proxy = await start(BODY_MEMORY_MIB="32")
@@ -229,6 +236,7 @@ async def test_many_large_bodies_at_once_are_bounded(start: Started, chat: FakeC
     assert (await ask())[0] == 200
 
 
+@pytest.mark.fault("R-08")
 async def test_one_that_is_not_served_for_memory_is_served_later(start: Started, chat: FakeChat) -> None:
     """What is held is let go, also by those that were refused or left."""
     proxy: Proxy = await start(BODY_MEMORY_MIB="1")

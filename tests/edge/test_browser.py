@@ -174,6 +174,7 @@ async def test_what_the_attacks_can_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "canary-of-the-proxy"])
+@pytest.mark.fault("S-01")
 async def test_a_page_of_another_site_can_do_nothing(chat: FakeChat, tmp_path: Path, key: str) -> None:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -195,6 +196,7 @@ async def test_a_page_of_another_site_can_do_nothing(chat: FakeChat, tmp_path: P
     assert len([line for line in tried if "GET /" in line]) >= 6
 
 
+@pytest.mark.fault("S-02")
 async def test_a_name_that_is_rebound_leads_nowhere(chat: FakeChat, tmp_path: Path) -> None:
     """The page is of the very origin that it asks, so that nothing but the Host tells them apart."""
     async with AsyncExitStack() as stack:

@@ -56,6 +56,7 @@ SLOW: dict[str, tuple[bytes, bytes, int]] = {
 
 @PARSERS
 @pytest.mark.parametrize("case", SLOW)
+@pytest.mark.fault("C-11", "C-12", "C-13")
 async def test_a_slow_client_is_cut_off(start: Started, chat: FakeChat, case: str, parser: str) -> None:
     at_once, slowly, expected = SLOW[case]
     proxy = await short(start, parser)
@@ -97,6 +98,7 @@ async def test_a_client_that_takes_its_time_within_the_limits_is_served(start: S
 
 
 @pytest.mark.usefixtures("chat")
+@pytest.mark.fault("C-12")
 async def test_a_kept_connection_is_given_up(start: Started) -> None:
     proxy = await short(start)
     async with line(proxy.url, request(stream=False)) as kept:
@@ -132,6 +134,7 @@ LARGE = b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % (b"x" 
 
 
 @PARSERS
+@pytest.mark.fault("C-08")
 async def test_one_that_does_not_read_a_flood(start: Started, chat: FakeChat, parser: str) -> None:
     """The flood stops where the client stops, and in time its upstream is left."""
     proxy = await short(start, parser)
@@ -146,6 +149,7 @@ async def test_one_that_does_not_read_a_flood(start: Started, chat: FakeChat, pa
         raw.close()
 
 
+@pytest.mark.fault("C-08")
 async def test_one_that_does_not_read_a_whole_answer(start: Started, chat: FakeChat) -> None:
     """Its connection is not kept for ever, though the server is done with it."""
     proxy = await short(start)
@@ -172,6 +176,7 @@ def _late_reading(raw: socket.socket, after: float) -> int:
     return got
 
 
+@pytest.mark.fault("C-13")
 async def test_a_slow_reader_that_reads_is_served(start: Started, chat: FakeChat) -> None:
     proxy = await short(start)
     chat.use(Chat("x" * 1_000_000))
@@ -188,6 +193,7 @@ async def test_a_slow_reader_that_reads_is_served(start: Started, chat: FakeChat
     assert b"x" * 1_000_000 in got
 
 
+@pytest.mark.fault("L-08", "C-11")
 async def test_a_thousand_slow_clients(start: Started, chat: FakeChat) -> None:
     """Every kind of them at once, beside twenty good ones."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -72,6 +72,7 @@ def ended(stream: bytes) -> bool:
 
 @SIGNALS
 @PROGRAMS
+@pytest.mark.fault("R-09")
 async def test_what_can_end_in_time_ends(
     chat: FakeChat, tmp_path: Path, program: tuple[str, ...], number: signal.Signals
 ) -> None:
@@ -87,6 +88,7 @@ async def test_what_can_end_in_time_ends(
 
 @SIGNALS
 @PROGRAMS
+@pytest.mark.fault("R-09")
 async def test_what_cannot_is_told(
     chat: FakeChat, tmp_path: Path, program: tuple[str, ...], number: signal.Signals
 ) -> None:
@@ -119,6 +121,7 @@ async def test_what_cannot_is_told(
 
 
 @PROGRAMS
+@pytest.mark.fault("R-09")
 async def test_nothing_new_is_begun(chat: FakeChat, tmp_path: Path, program: tuple[str, ...]) -> None:
     """Who waits on an open connection is let go, and nobody listens any more."""
     chat.use(by=pausing(chat, 2))
@@ -141,6 +144,7 @@ async def test_nothing_new_is_begun(chat: FakeChat, tmp_path: Path, program: tup
 
 @SIGNALS
 @PROGRAMS
+@pytest.mark.fault("R-09")
 async def test_the_second_time_at_once(
     chat: FakeChat, tmp_path: Path, program: tuple[str, ...], number: signal.Signals
 ) -> None:

@@ -68,6 +68,7 @@ SMUGGLING: dict[str, tuple[bytes, int]] = {
 
 
 @pytest.mark.parametrize("case", SMUGGLING)
+@pytest.mark.fault("C-16")
 async def test_what_a_head_may_be(start: Started, case: str) -> None:
     sent, expected = SMUGGLING[case]
     proxy = await start()
@@ -101,6 +102,7 @@ SIZES: dict[str, tuple[bytes, set[int]]] = {
 
 @pytest.mark.skipif(not PROC.exists(), reason="memory is measured by /proc")
 @pytest.mark.parametrize("case", SIZES)
+@pytest.mark.fault("C-15")
 async def test_how_large_a_head_may_be(start: Started, chat: FakeChat, case: str) -> None:
     sent, expected = SIZES[case]
     proxy = await start(HEAD_TIMEOUT="3", BODY_TIMEOUT="3")
@@ -120,6 +122,7 @@ async def test_a_trailer_is_no_header(start: Started, chat: FakeChat) -> None:
     assert chat.posts == []
 
 
+@pytest.mark.fault("C-14")
 async def test_requests_in_a_row_are_answered_in_order(start: Started, chat: FakeChat) -> None:
     """Fifty at once on one connection, of all kinds."""
     proxy = await start()
@@ -137,6 +140,7 @@ async def test_requests_in_a_row_are_answered_in_order(start: Started, chat: Fak
     assert len(chat.posts) == len(answers[1::4])
 
 
+@pytest.mark.fault("C-14")
 async def test_a_connection_serves_on_after_an_error(start: Started, chat: FakeChat) -> None:
     proxy = await start()
     async with line(proxy.url) as raw:
@@ -157,6 +161,7 @@ PATHS = [
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "PROPFIND"])
 @pytest.mark.parametrize("path", PATHS)
+@pytest.mark.fault("C-26", "S-18")
 async def test_odd_paths(start: Started, path: str, method: str) -> None:
     proxy = await start()
     sent = f"{method} {path} HTTP/1.1\r\n".encode() + HEAD + b"Content-Length: 2\r\nConnection: close\r\n\r\n{}"
@@ -187,6 +192,7 @@ CREDENTIALS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("case", CREDENTIALS)
+@pytest.mark.fault("C-27")
 async def test_wrong_credentials_are_all_alike(start: Started, chat: FakeChat, case: str) -> None:
     proxy = await start(PROXY_API_KEY="canary-of-the-proxy")
     sent = request(stream=False).replace(HEAD, HEAD + CREDENTIALS[case])
@@ -205,6 +211,7 @@ async def test_one_of_two_credentials_is_enough(start: Started) -> None:
         assert (await raw.answer())[0] == 200
 
 
+@pytest.mark.fault("C-28")
 async def test_what_a_client_says_cannot_forge_a_line_of_the_log(start: Started, chat: FakeChat) -> None:
     proxy = await start()
     chat.use(Chat("Hello there"))

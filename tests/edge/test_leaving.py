@@ -46,6 +46,7 @@ async def quiet(start: Started) -> AsyncIterator[Proxy]:
 
 @pytest.mark.parametrize("manner", ["close", "half-close", "abort"])
 @pytest.mark.parametrize("part", [1, 40, 150, -1])
+@pytest.mark.fault("C-01", "C-02")
 async def test_in_the_middle_of_a_request(quiet: Proxy, chat: FakeChat, part: int, manner: str) -> None:
     async with healthy_clients(quiet.url, chat, 1), line(quiet.url, request(stream=False)[:part]) as leaving:
         await leaving.writer.drain()
@@ -57,6 +58,7 @@ async def test_in_the_middle_of_a_request(quiet: Proxy, chat: FakeChat, part: in
     assert all(rec.json["stream"] for rec in chat.posts)  # those of the healthy only
 
 
+@pytest.mark.fault("C-09")
 async def test_half_a_close_is_a_close(quiet: Proxy, chat: FakeChat) -> None:
     """A client that will send no more is taken for one that has left, by uvicorn."""
     chat.use(Raw([("silence",)]))
@@ -68,6 +70,7 @@ async def test_half_a_close_is_a_close(quiet: Proxy, chat: FakeChat) -> None:
         assert await rec.until_left() - left < SOON
 
 
+@pytest.mark.fault("C-05")
 async def test_in_the_middle_of_a_call(quiet: Proxy, chat: FakeChat) -> None:
     chat.use(by=lambda rec: Raw([("headers",), *whole(chat, rec)[:-4], ("silence",)]))
     async with line(quiet.url, request(HELLO | TOOLS)) as leaving:
@@ -78,6 +81,7 @@ async def test_in_the_middle_of_a_call(quiet: Proxy, chat: FakeChat) -> None:
     assert await rec.until_left() - left < SOON
 
 
+@pytest.mark.fault("C-05")
 async def test_after_the_end(quiet: Proxy, chat: FakeChat) -> None:
     async with line(quiet.url, request()) as leaving:
         await asyncio.wait_for(leaving.reader.readuntil(b"message_stop"), LONGEST)
@@ -92,6 +96,7 @@ def whole(chat: FakeChat, rec: Recorded) -> Sequence[Op]:
 
 
 @pytest.mark.skipif(not PROC.exists(), reason="descriptors and memory are read from /proc")
+@pytest.mark.fault("C-07")
 async def test_a_storm_of_them(quiet: Proxy, chat: FakeChat) -> None:
     """Two thousand, a hundred at a time, each at a moment of its own: nothing is left of them."""
     chance = random.Random(7)
@@ -127,6 +132,7 @@ async def test_a_storm_of_them(quiet: Proxy, chat: FakeChat) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what the system offers differs")
+@pytest.mark.fault("C-10")
 async def test_one_that_vanishes_is_noticed_by_the_system(start: Started, chat: FakeChat) -> None:
     """Which is asked to look: there is no timer of ours that could tell."""
     proxy = await start(WRITE_TIMEOUT="40")

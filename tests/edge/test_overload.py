@@ -30,6 +30,7 @@ GET = b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n"
 ROOM = {"MAX_STREAMS": "5", "MAX_QUEUE": "3", "QUEUE_TIMEOUT": "1"}
 
 
+@pytest.mark.fault("L-06")
 async def test_what_there_is_no_room_for_comes_again(start: Started, chat: FakeChat) -> None:
     """Those inside notice nothing, nor does who asks how the proxy is; afterwards there is room again."""
     proxy = await start(**ROOM)
@@ -72,6 +73,7 @@ async def test_who_waits_a_little_is_served(start: Started, chat: FakeChat) -> N
         assert (await queued.answer())[0] == 200
 
 
+@pytest.mark.fault("C-03")
 async def test_who_leaves_the_queue_never_reaches_an_upstream(start: Started, chat: FakeChat) -> None:
     proxy = await start(**ROOM | {"QUEUE_TIMEOUT": "2"})
     chat.use(Raw([("silence",)]))
@@ -99,6 +101,7 @@ async def test_strangers_and_slow_clients_take_nobodys_place(start: Started, cha
     assert len(chat.posts) == 1
 
 
+@pytest.mark.fault("R-07")
 async def test_more_connections_than_descriptors(chat: FakeChat, tmp_path: Path) -> None:
     """Those that have one are served, nothing runs wild, and with room all is as it was."""
     if not PROC.exists():
@@ -122,6 +125,18 @@ async def test_more_connections_than_descriptors(chat: FakeChat, tmp_path: Path)
             while not await served(proxy.url):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)  # nothing tells when
         proxy.log.checked = len(proxy.log.lines)  # the server tells that it could not accept
+
+
+async def test_as_many_descriptors_as_streams_need(chat: FakeChat, tmp_path: Path) -> None:
+    """Where a system allows 1024 unless it is asked, a thousand streams would be too many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
+    try:
+        async with serving(tmp_path, **provider(chat)) as proxy:
+            allowed, _ = resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert allowed >= min(4000, hard)
 
 
 async def served(url: str) -> bool:

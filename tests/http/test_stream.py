@@ -118,6 +118,7 @@ PHASES: list[tuple[str, list[bytes]]] = [("before the first chunk", []), ("in th
 
 @pytest.mark.parametrize("said", [row[1] for row in PHASES], ids=[row[0] for row in PHASES])
 @pytest.mark.parametrize("pings", [True, False])
+@pytest.mark.fault("C-05")
 async def test_when_the_client_goes_the_reply_is_closed_at_once(said: list[bytes], pings: bool) -> None:  # noqa: FBT001
     line = Line(ping_after=SOON if pings else NEVER)
     line.reply.say(*said)
@@ -168,6 +169,7 @@ async def test_a_ping_that_is_not_taken_is_no_mistake(caplog: pytest.LogCaptureF
     assert caplog.records == []
 
 
+@pytest.mark.fault("U-09")
 async def test_a_quiet_line_gets_pings() -> None:
     line = Line(ping_after=SOON)
     line.reply.say(b"a")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+
+import pytest
 
 from claude_code_proxy.http.watchdog import watched
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def stand_still(seconds: float) -> None:
     time.sleep(seconds)
 
 
+@pytest.mark.fault("R-14")
 async def test_where_it_stood(caplog: pytest.LogCaptureFixture) -> None:
     with watched(0.2):
         await asyncio.sleep(0)

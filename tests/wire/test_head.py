@@ -58,6 +58,7 @@ def test_what_is_wrong_with_a_head_is_told(body: bytes, message: str) -> None:
 
 @pytest.mark.parametrize("depth", [200, 900, 995, 1500, 5000, 200_000])
 @pytest.mark.parametrize("middle", [b"", b'"\\ud83d"'])
+@pytest.mark.fault("C-18")
 def test_deep_nesting_is_read_or_a_bad_request(depth: int, middle: bytes) -> None:
     raw = b'{"model":"m","x":' + b"[" * depth + middle + b"]" * depth + b"}"
     try:
@@ -69,6 +70,7 @@ def test_deep_nesting_is_read_or_a_bad_request(depth: int, middle: bytes) -> Non
 
 
 @given(st.binary(max_size=60) | st.binary(max_size=30).map(lambda junk: b'{"model":"' + junk + b'"}'))
+@pytest.mark.fault("F-06")
 def test_any_bytes_are_a_head_or_a_bad_request(body: bytes) -> None:
     try:
         head = decode_head(body)
@@ -114,12 +116,14 @@ HALVES: list[tuple[bytes, object]] = [
 
 
 @pytest.mark.parametrize(("raw", "value"), HALVES)
+@pytest.mark.fault("C-17")
 def test_half_a_surrogate_pair_becomes_a_replacement_character(raw: bytes, value: object) -> None:
     head = decode_head(b'{"model":"m","x":' + raw + b"}")
     assert body_of(head) == {"model": "m", "x": value}
     assert json.loads(head.with_fields(model="n"))["x"] == value
 
 
+@pytest.mark.fault("C-17")
 def test_whole_numbers_of_any_size_stay_exact() -> None:
     assert (
         body_of(decode_head(b'{"model":"m","x":123456789012345678901234567890}'))["x"] == 123456789012345678901234567890

@@ -21,7 +21,8 @@ LARGEST_EVENT: Final = 16 << 20
 LARGEST_BODY: Final = 64 << 20
 """Bytes of a whole body."""
 
-_BOM = b"\xef\xbb\xbf"
+BOM: Final = b"\xef\xbb\xbf"
+"""The byte order mark that a stream may begin with."""
 
 
 def too_large(most: int) -> ApiError:
@@ -67,7 +68,7 @@ class SSE:
             self._rest.clear()
         if self._fresh and chunk:
             self._fresh = False
-            chunk = chunk.removeprefix(_BOM)
+            chunk = chunk.removeprefix(BOM)
         return chunk
 
     def _lines(self, text: bytes) -> Sequence[bytes]:
