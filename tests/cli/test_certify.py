@@ -209,6 +209,7 @@ async def test_two_of_three(place: Place, server: FakeChat) -> None:
         (Http(401, {"error": {"message": "Wrong key."}}), "HTTP 401, Wrong key."),
         (Http(404, {"error": {"message": "No such model."}}), "HTTP 404, No such model."),
         (Http(402, {"error": {"message": "No credit."}}), "HTTP 402, No credit."),
+        (Http(404, {"error": {"message": "No \x1b[2J"}}), "HTTP 404, No [2J"),
     ],
 )
 async def test_what_cannot_be_certified(place: Place, server: FakeChat, reply: Http, told: str) -> None:
@@ -339,3 +340,10 @@ async def test_what_costs_is_asked_for(place: Place, server: FakeChat, key: byte
         shell.press(key)
         code, screen = await shell.ended()
     assert (code, bool(server.posts)) == (status, asked), screen
+
+
+async def test_what_others_wrote_moves_no_cursor(place: Place, server: FakeChat) -> None:
+    server.use(by=Scripted(answers=lambda body: Chat("Paris\x1b[2J\x9b1m")))
+    _, out, _ = await place.certify("--only", "answer")
+    assert "Paris[2J1m" in out
+    assert not {"\x1b", "\x9b"} & set(out)

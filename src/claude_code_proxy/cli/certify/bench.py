@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LONGEST: Final = 180.0
 """Seconds for an answer."""
 
+_ROOM: Final = 2048
+"""Output tokens for a short answer, and for what a model may think before it."""
+
 _PAUSES: Final = 2
 _LONGEST_PAUSE: Final = 60.0
 """How often, and for how many seconds at most, a busy backend is given the time that it asks for."""
@@ -110,7 +113,7 @@ class Bench:
 
     async def ask(self, messages: Any, *, path: str | None = None, steady: bool = True, **fields: Any) -> Answer:
         """Ask for a stream, unless `stream` is false. The first sample is asked for without chance, if `steady`."""
-        body: dict[str, Any] = {"model": self.model, "max_tokens": 1024, "stream": True, **fields}
+        body: dict[str, Any] = {"model": self.model, "max_tokens": _ROOM, "stream": True, **fields}
         body["messages"] = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
         if steady and not self.sample and self.temperature and "thinking" not in body:
             body["temperature"] = 0

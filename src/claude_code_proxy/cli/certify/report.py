@@ -8,7 +8,7 @@ import msgspec
 
 from claude_code_proxy.cli.certify.profile import clash
 from claude_code_proxy.cli.certify.verdicts import GRADES, STYLES, grade
-from claude_code_proxy.cli.paint import painted
+from claude_code_proxy.cli.paint import painted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,10 +25,10 @@ def line(result: Result, titles: Mapping[str, str], out: TextIO) -> str:
     """The line of a check, and another where the profile changes it."""
     mark = painted(f"{result.level:<{_WIDE}}", STYLES[result.level], out)
     wide = max(map(len, titles.values()))
-    lines = [f"  {mark}  {titles[result.name]:<{wide}}  {result.text}"]
+    lines = [f"  {mark}  {titles[result.name]:<{wide}}  {printable(result.text)}"]
     if after := result.with_profile:
         changed = ", ".join(f"{name} = {value!r}" for name, value in result.quirks.items())
-        lines.append(f"  {'':<{_WIDE}}  {'':<{wide}}  → with {changed}: {after.level}, {after.text}")
+        lines.append(f"  {'':<{_WIDE}}  {'':<{wide}}  → with {changed}: {after.level}, {printable(after.text)}")
     return "\n".join(lines) + "\n"
 
 

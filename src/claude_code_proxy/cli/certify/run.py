@@ -15,6 +15,7 @@ from claude_code_proxy.cli.certify.variants import worth
 from claude_code_proxy.cli.certify.verdicts import Result, Verdict, absent
 from claude_code_proxy.cli.ending import CommandError
 from claude_code_proxy.cli.local_proxy import running
+from claude_code_proxy.cli.paint import printable
 from claude_code_proxy.providers import known_quirks
 from claude_code_proxy.tables import Limits
 
@@ -31,8 +32,9 @@ SAMPLES: Final = 3
 COULD_NOT: Final = 3
 """The exit status where nothing could be found out."""
 
-_FINAL: Final = frozenset({401, 402, 403, 404, 502, 529})
-"""Statuses of a first answer that say nothing of the model: no key, no credit, no such model, nobody there."""
+_FINAL: Final = frozenset({401, 402, 403, 404, 429, 502, 529})
+"""Statuses of a first answer that say nothing of the model: no key, no credit, no such model, nobody there,
+or nobody with time."""
 
 _MOST: Final = 10
 """Changes that are tried for one check."""
@@ -105,10 +107,8 @@ async def _reached(bench: Bench) -> None:
     """Raises `CommandError` where nobody answers, or refuses whatever is asked."""
     said = await bench.ask("Hi", max_tokens=16, stream=False)
     if said.status in _FINAL:
-        message = (
-            f"It cannot be certified: HTTP {said.status}, {said.message}\n`claude-code-proxy doctor` looks further."
-        )
-        raise CommandError(message, COULD_NOT)
+        told = f"HTTP {said.status}, {printable(said.message)}"
+        raise CommandError(f"It cannot be certified: {told}\n`claude-code-proxy doctor` looks further.", COULD_NOT)
 
 
 def _declined(verdict: Verdict) -> bool:

@@ -21,7 +21,7 @@ _STOPS: Final = (" 7 ", " 7\n", " 7,", "\n7")
 
 async def answer(bench: Bench) -> Verdict:
     """A whole message to a short question."""
-    said = await bench.ask("What is the capital of France? Answer in one word.", stream=False, max_tokens=512)
+    said = await bench.ask("What is the capital of France? Answer in one word.", stream=False)
     if not said.ok:
         return error_of(said)
     if not said.text.strip():
@@ -130,7 +130,7 @@ async def structured(bench: Bench) -> Verdict:
 
 async def stop_sequence(bench: Bench) -> Verdict:
     """A stop sequence in the middle of what it says."""
-    said = await bench.ask(_COUNT, stop_sequences=list(_STOPS))
+    said = await bench.ask(_COUNT, max_tokens=1024, stop_sequences=list(_STOPS))
     if not said.ok:
         return error_of(said)
     if any(stop in said.text for stop in _STOPS):

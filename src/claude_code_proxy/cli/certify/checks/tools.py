@@ -108,7 +108,7 @@ async def many(bench: Bench) -> Verdict:
 async def long(bench: Bench) -> Verdict:
     """Arguments that hold whatever JSON has to escape."""
     question = f"Write this file to /tmp/greet.py with the tool, exactly as it is here:\n\n{_CONTENT}"
-    said = await bench.ask(question, tools=[_WRITE], max_tokens=2048)
+    said = await bench.ask(question, tools=[_WRITE])
     if verdict := _uncalled(said, 1):
         return verdict
     written = str(_input(said.calls[0]).get("content", ""))
