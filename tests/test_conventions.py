@@ -102,6 +102,7 @@ LAYERS: dict[str, set[str]] = {
         "windows",
         "claude_code",
         "catalogue",
+        "hosts",
         "upstream",
         "app",
         "local",

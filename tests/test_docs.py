@@ -51,6 +51,11 @@ def test_the_generated_pages_are_up_to_date() -> None:
     assert made.returncode == 0, made.stderr
 
 
+def test_the_list_of_checks_is_up_to_date() -> None:
+    command = [sys.executable, "scripts/certify_docs.py", "--check"]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0, "run scripts/certify_docs.py --checks"
+
+
 def test_ci_runs_the_command_of_the_readme() -> None:
     [command] = re.findall(r"^.*pytest$", README, re.MULTILINE)
     assert command in (ROOT / ".ci" / "run").read_text("utf-8")

@@ -174,6 +174,12 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return error("authentication_error", message, final=True)
 
 
+def known_quirks(provider: Provider) -> dict[str, Any]:
+    """The quirks of a provider, the defaults of its dialect among them."""
+    read = _QUIRKS.get(provider.dialect)
+    return msgspec.structs.asdict(read(provider.quirks)) if read else {}
+
+
 class ProviderError(ValueError):
     """A provider's table that cannot be used; the message says where and what is allowed."""
 

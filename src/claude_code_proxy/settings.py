@@ -260,6 +260,11 @@ def values() -> dict[str, str]:
     return _environment()
 
 
+def tables_of_config() -> dict[str, dict[str, Any]]:
+    """The tables of this process's config.toml as they stand there. Raises `SettingsError`."""
+    return _config(_environment())
+
+
 def _environment() -> dict[str, str]:
     """This process's environment, completed from the .env files. Nothing in them is expanded."""
     here = os.environ
