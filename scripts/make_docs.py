@@ -157,7 +157,7 @@ def settings(found: Sequence[Group]) -> str:
         "# Settings\n",
         "From the environment, from `.env` beside `server.py`, or from `.env` in your config folder, in this order.\n"
         "More providers, what requests to one carry, and windows of models go into `config.toml` in that folder:\n"
-        "see [the README](../README.md#settings).\n",
+        "see [config.toml](config.md).\n",
     ]
     for group in once(found):
         title = f"[{group.title}](providers/{group.name}.md)" if group.name else group.title
