@@ -1,6 +1,7 @@
 """Make the site from README.md and docs/: `python scripts/site.py [FOLDER]`, by default build/site.
 
-Sphinx writes it, with warnings as errors: a link or an anchor that leads nowhere stops it. Nothing in it is fetched from elsewhere.
+Sphinx writes it, with warnings as errors: a link or an anchor that leads nowhere stops it. A reader's browser fetches
+nothing from elsewhere.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ project = html_title = {title!r}
 html_theme = "furo"
 html_show_copyright = html_show_sphinx = html_copy_source = html_show_sourcelink = False
 myst_heading_anchors = 4
+highlight_language = "text"
 pygments_style = "friendly"
 """
 
@@ -54,7 +56,9 @@ def pages() -> dict[Path, str]:
 def sections() -> list[tuple[str, list[str]]]:
     """The navigation: titles, and the pages that there are. Raises `SiteError` if one has no place in it."""
     there = {place.removesuffix(".md") for place in pages().values()} - {"index"}
-    made = [(one["title"], [name for wish in one["pages"] for name in _found(wish, there)]) for one in plan()["section"]]
+    made = [
+        (one["title"], [name for wish in one["pages"] for name in _found(wish, there)]) for one in plan()["section"]
+    ]
     if lost := there - {name for _, names in made for name in names}:
         raise SiteError(f"docs/site.toml has no place for {', '.join(sorted(lost))}")
     return made
@@ -106,7 +110,9 @@ def stage(folder: Path) -> None:
         text = source.read_text("utf-8")
         target = folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
-        made = re.sub(r"^```(\w+)$", lambda at: f"```{LEXERS.get(at[1], at[1])}", moved(text, source, places), flags=re.M)
+        made = re.sub(
+            r"^```(\w+)$", lambda at: f"```{LEXERS.get(at[1], at[1])}", moved(text, source, places), flags=re.MULTILINE
+        )
         target.write_text(made + (trees if place == "index.md" else ""), "utf-8")
         for file in linked(text, source, places):
             copy = folder / "files" / file.relative_to(ROOT)
