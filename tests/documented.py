@@ -30,3 +30,12 @@ def all_commands() -> dict[str, set[str]]:
         for command in commands(page):
             found.setdefault(command, set()).add(str(page.relative_to(ROOT)))
     return found
+
+
+def spans() -> set[str]:
+    """What the texts between name as a command line of ours: the words behind the program's name."""
+    found: set[str] = set()
+    for page in PAGES:
+        text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        found |= set(re.findall(r"`(?:uv run (?:--extra \w+ )?)?claude-code-proxy((?: [^`]+)?)`", text))
+    return {words.strip() for words in found} - {"…"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -15,9 +16,10 @@ import platformdirs
 import pytest
 from dotenv import dotenv_values
 
+from claude_code_proxy.cli.commands import made, split
 from claude_code_proxy.cli.ports import free_port
 from cli.terminal import LONGEST, clean
-from documented import ROOT, all_commands
+from documented import ROOT, all_commands, spans
 from upstreams import Call, Chat, FakeChat
 
 if TYPE_CHECKING:
@@ -177,6 +179,13 @@ def test_it_is_known_how_a_command_is_run(command: str) -> None:
 @pytest.mark.parametrize("row", [row for row, _ in (*ROWS, *ELSEWHERE)])
 def test_no_row_is_for_nothing(row: str) -> None:
     assert any(re.fullmatch(row, command) for command in COMMANDS)
+
+
+@pytest.mark.parametrize("words", sorted(spans()))
+def test_a_command_in_the_text_is_one_that_there_is(words: str) -> None:
+    ours, _ = split(shlex.split(words))
+    if "--help" not in ours:
+        assert made().parse_args(ours).command == ours[0]
 
 
 def test_every_curl_is_one_of_those_that_are_run() -> None:
