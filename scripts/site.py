@@ -31,6 +31,7 @@ CONF = """
 extensions = ["myst_parser"]
 project = html_title = {title!r}
 html_theme = "furo"
+html_static_path, html_css_files = ["_static"], ["site.css"]
 html_show_copyright = html_show_sphinx = html_copy_source = html_show_sourcelink = False
 myst_heading_anchors = 4
 highlight_language = "text"
@@ -99,7 +100,8 @@ def linked(text: str, source: Path, places: dict[Path, str]) -> Iterator[Path]:
 def stage(folder: Path) -> None:
     """Lay out what Sphinx reads. Raises `SiteError`."""
     places = pages()
-    folder.mkdir()
+    (folder / "_static").mkdir(parents=True)
+    (folder / "_static" / "site.css").write_bytes((DOCS / "site.css").read_bytes())
     (folder / "conf.py").write_text(CONF.format(title=plan()["title"]), "utf-8")
     trees = "".join(
         f"\n```{{toctree}}\n:caption: {title}\n:hidden:\n\n" + "\n".join(names) + "\n```\n"

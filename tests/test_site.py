@@ -92,6 +92,7 @@ def test_what_is_wrong_stops_it(tmp_path: Path, readme: str, extra: str, told: s
     (root / "docs").mkdir(parents=True)
     (root / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "site.py", root / "scripts")
+    (root / "docs" / "site.css").touch()
     (root / "docs" / "site.toml").write_text(
         'title = "T"\n[pages]\n"README.md" = "index.md"\n[[section]]\ntitle = "S"\npages = ["page", "not-yet"]\n'
     )
