@@ -45,6 +45,7 @@ ROWS = (
 ELSEWHERE = (
     (r"python3 -m venv .* pytest", "it is what .ci/run does: tests/test_docs.py"),
     (r"curl .*", "with the real curl: tests/behaviours/test_readme_curls.py"),
+    (r"claude-code-proxy certify .*", "takes minutes; against fakes and the small model: tests/cli/test_certify*.py"),
     (r"docker .*", "needs an engine; the build and the service are replayed: tests/test_docker.py"),
     (r"(llama-server|vllm|python -m sglang\.\S+) .*", "another project's server, with a graphics card"),
 )

@@ -18,6 +18,7 @@ ELSEWHERE = {
     "cli/commands.py": "shown by --help",
     "cli/completion.py": "for shells",
     "cli/route.py": "an answer, not a fault",
+    "cli/certify": "what it asks models, and its report: docs/certify.md",
     "cli/doctor": "each has its fix beside it",
     "metrics.py": "for Prometheus",
     "dialects/limits.py": "patterns of what providers say; what is said to clients is tested below",
