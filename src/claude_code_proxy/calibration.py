@@ -105,17 +105,21 @@ class Calibration:
         """What was learned, by target."""
         return self._factors.items()
 
+    def samples(self, target: str, head: Head) -> bool:
+        """Whether something is to be learned from this request. Asked once of each, while its body is here."""
+        if waiting := self._waiting.get(target, 0):
+            self._waiting[target] = waiting - 1
+            return False
+        return len(head.raw) <= _LARGEST and not any(kind in head.raw for kind in _OTHER)
+
     def learn(self, target: str, head: Head, usage: Usage, context: int) -> None:
-        """Learn from a request and what its upstream counted.
+        """Learn from a request that is a sample, and what its upstream counted.
 
         Nothing is learned from a prompt that might not have fitted the window (`context` tokens, 0 if unknown):
         some servers cut it and count what is left.
         """
         tokens = sum(part or 0 for part in (usage.input, usage.cache_read, usage.cache_write))
-        if usage.input is None or not tokens or len(head.raw) > _LARGEST or any(kind in head.raw for kind in _OTHER):
-            return
-        if waiting := self._waiting.get(target, 0):
-            self._waiting[target] = waiting - 1
+        if usage.input is None or not tokens:
             return
         try:
             estimate = count(head)
