@@ -38,7 +38,7 @@ async def answered(known: Known, tokens: int, **fields: Any) -> Exchange:
 
 async def test_the_names_and_an_estimate() -> None:
     head = (await answered(Known({}), 0)).head
-    assert (head.raw, head.model, head.fields.keys()) == (b"", "claude-x", {"model", "max_tokens", "messages"})
+    assert (head.raw, head.model, set(head.fields)) == (b"", "claude-x", {"model", "max_tokens", "messages"})
     assert all(bytes(value) == b"null" for value in head.fields.values())
     assert count(head) == ESTIMATE
 

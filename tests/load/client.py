@@ -22,7 +22,7 @@ from msgspec import Struct, field
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LONGEST: Final = 60.0
+LONGEST: Final = 120.0
 """Seconds that an answer may take."""
 
 _PIECE: Final = re.compile(r"(\d+)@(\d+);")
