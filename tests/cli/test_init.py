@@ -45,7 +45,8 @@ async def chat() -> AsyncIterator[Strict]:
 
 @pytest.fixture
 async def ollama() -> AsyncIterator[FakeOllama]:
-    async with FakeOllama(**{"qwen3:8b": Model(), "gpt-oss:20b": Model()}) as fake:
+    async with FakeOllama() as fake:
+        fake.models |= {"qwen3:8b": Model(), "gpt-oss:20b": Model()}
         yield fake
 
 
@@ -207,8 +208,7 @@ async def test_an_interrupted_run_writes_nothing(bare: dict[str, str], tmp_path:
         for question, answer in answers.items():
             await shell.until(question)
             if question.startswith(at):
-                await asyncio.sleep(0.1)  # getpass empties the line when it begins
-                shell.press(key)
+                await shell.give_up(key)
                 break
             await answered(shell, question, answer)
         status, screen = await shell.ended()
@@ -302,7 +302,7 @@ async def test_a_script_pipes_the_key_in(bare: dict[str, str], tmp_path: Path, c
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 async def test_what_cannot_be_is_told_and_nothing_is_written(
-    bare: dict[str, str], tmp_path: Path, words: list[str], more: dict[str, str], status: int, told: str
+    bare: dict[str, str], tmp_path: Path, words: list[str], more: dict[str, str], *, status: int, told: str
 ) -> None:
     got, out, err = await run(bare | more, tmp_path, *words, "--into", "into")
     assert (got, out) == (status, "")

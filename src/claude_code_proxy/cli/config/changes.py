@@ -17,7 +17,9 @@ from claude_code_proxy.cli.ending import CommandError
 from claude_code_proxy.cli.paint import painted, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
+
+    from claude_code_proxy.settings import Settings
 
 
 class Change(NamedTuple):
@@ -47,12 +49,13 @@ def planned(
     return changes
 
 
-def shown(changes: Sequence[Change]) -> str:
-    """The changes for a person, without secrets."""
+def shown(changes: Sequence[Change], settings: Settings) -> str:
+    """The changes for a person, without secrets: what is named like one, and the keys of these settings' providers."""
+    keys = {row.api_key_env for row in settings.providers.values()}
     lines: list[str] = []
     for change in changes:
         lines.append(f"{change.path}:" if change.before else f"{change.path} (new):")
-        for mark, text in _differences(change):
+        for mark, text in _differences(change, keys):
             style = "good" if mark == "+" else "bad"
             lines.append(painted(f"  {mark} {printable(text)}", style, sys.stdout))
     return "".join(f"{line}\n" for line in lines)
@@ -108,9 +111,11 @@ def _text(path: Path) -> str:
         raise CommandError(f"{path} cannot be read: {cause}") from None
 
 
-def _differences(change: Change) -> Iterator[tuple[str, str]]:
-    split = env_file.pieces if change.path.name == ".env" else toml_file.pieces
-    before, after = split(change.before), split(change.after)
+def _differences(change: Change, keys: Container[str] = ()) -> Iterator[tuple[str, str]]:
+    before, after = (
+        env_file.pieces(text, keys) if change.path.name == ".env" else toml_file.pieces(text)
+        for text in (change.before, change.after)
+    )
     matcher = SequenceMatcher(None, [one for one, _ in before], [one for one, _ in after], autojunk=False)
     for tag, first, last, start, end in matcher.get_opcodes():
         if tag != "equal":

@@ -13,7 +13,7 @@ from claude_code_proxy.cli.config.secret import MASK, is_secret
 from claude_code_proxy.cli.ending import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
 _PLAIN: Final = re.compile(r"[\w./:@%+,-]*", re.ASCII)
 _LEADING: Final = re.compile(r"\s*(?:export[^\S\r\n]+)?")
@@ -49,8 +49,8 @@ def edited(text: str, values: Mapping[str, str]) -> str:
     return changed
 
 
-def pieces(text: str) -> list[tuple[str, str]]:
-    """The .env in pieces: each as it stands, and as it may be shown, secrets masked."""
+def pieces(text: str, keys: Container[str] = ()) -> list[tuple[str, str]]:
+    """The .env in pieces: each as it stands, and as it may be shown, secrets masked; `keys` are further ones."""
     found: list[tuple[str, str]] = []
     for binding in parse_stream(StringIO(text)):
         original = binding.original.string
@@ -58,7 +58,7 @@ def pieces(text: str) -> list[tuple[str, str]]:
             # What stands in a comment may have been a secret, too.
             found += [(line, _commented(line)) for line in original.splitlines(keepends=True)]
         else:
-            value = MASK if is_secret(binding.key) and binding.value else (binding.value or "")
+            value = MASK if (is_secret(binding.key) or binding.key in keys) and binding.value else (binding.value or "")
             found.append((original, f"{binding.key}={value}"))
     return found
 

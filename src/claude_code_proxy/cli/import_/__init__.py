@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from claude_code_proxy.cli.config.changes import Change
     from claude_code_proxy.cli.import_.made import Made
+    from claude_code_proxy.settings import Settings
 
 _ENDS: Final = {
     ".json": "claude-code-router",
@@ -42,8 +43,8 @@ def command(arguments: Namespace) -> int:
     folder = Path(arguments.into).expanduser().absolute() if arguments.into else config_folder()
     made = _made(source, arguments.kind or _ENDS.get(source.suffix.lower(), "env"))
     changes = planned(folder, made.values, made.tables)
-    _try(changes, folder)
-    sys.stdout.write(_report(made, changes))
+    settings = _tried(changes, folder)
+    sys.stdout.write(_report(made, changes, settings))
     if not changes:
         return 0
     if not arguments.write:
@@ -78,8 +79,8 @@ def _made(source: Path, kind: str) -> Made:
     return made
 
 
-def _try(changes: Sequence[Change], folder: Path) -> None:
-    """See that the files can be used as they will be. Raises `CommandError`."""
+def _tried(changes: Sequence[Change], folder: Path) -> Settings:
+    """The settings that the files will make. Raises `CommandError` if they cannot be used."""
     from claude_code_proxy.cli.config import env_file
     from claude_code_proxy.settings import SettingsError, load_settings
 
@@ -92,13 +93,13 @@ def _try(changes: Sequence[Change], folder: Path) -> None:
         config = Path(place, "config.toml")
         config.write_text(held["config.toml"], "utf-8")
         try:
-            load_settings({**env_file.read(held[".env"]), "CLAUDE_CODE_PROXY_CONFIG": str(config)})
+            return load_settings({**env_file.read(held[".env"]), "CLAUDE_CODE_PROXY_CONFIG": str(config)})
         except SettingsError as cause:
             raise CommandError(f"What would become of it cannot be used:\n{cause}") from None
 
 
-def _report(made: Made, changes: Sequence[Change]) -> str:
-    lines = [shown(changes).rstrip()] if changes else ["Your settings say all of it already."]
+def _report(made: Made, changes: Sequence[Change], settings: Settings) -> str:
+    lines = [shown(changes, settings).rstrip()] if changes else ["Your settings say all of it already."]
     if made.notes:
         lines += ["", painted("To know:", "strong", sys.stdout), *(f"  {printable(note)}" for note in made.notes)]
     if made.left:

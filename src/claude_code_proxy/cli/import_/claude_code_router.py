@@ -42,10 +42,11 @@ def _providers(config: dict[str, Any], made: Made) -> dict[str, str]:
     places, names = Places(made), {}
     for row in rows_of(config.get("Providers", config.get("providers"))):
         name, url = text_of(row.get("name")), text_of(row.get("api_base_url"))
-        if not name or not url:
-            made.leave(f"Providers.{name or '?'}", "it has no name or no api_base_url")
+        ours = places.find(name, url, text_of(row.get("api_key"))) if name else ""
+        if not ours:
+            made.leave(f"Providers.{name or '?'}", "it has no name, or no api_base_url that is an address")
             continue
-        names[name] = places.find(name, url, text_of(row.get("api_key")))
+        names[name] = ours
         _transformers(name, names[name], row, made)
         place = f"Providers.{name}."
         made.leave_rest(row, {"name", "api_base_url", "api_key", "models", "transformer"}, "claude-code-router", place)

@@ -137,9 +137,12 @@ def _provider(
             return ""
     if base:
         called = "" if ours in {"openai", "anthropic"} else ours
-        return places.find(
+        found = places.find(
             called, base, key or (f"${known.key}" if environ.get(known.key) else ""), known.server or "openai_chat"
         )
+        if not found:
+            made.leave(f"model_list {name}", "its api_base is no address")
+        return found
     if ours == "openai-compatible":
         made.leave(f"model_list {name}", "it has no api_base")
         return ""

@@ -49,11 +49,14 @@ class Places:
         self._moved: dict[str, str] = {}
 
     def find(self, name: str, url: str, key: str, dialect: str = "openai_chat") -> str:
-        """Our name for a provider that is at this address; `dialect` is spoken where the address does not tell.
+        """Our name for a provider that is at this address, empty if it is none.
 
+        `dialect` is spoken where the address does not tell.
         `name` is what the file calls it, or empty. `key` is the key, or a reference to its variable.
         """
         base, dialect = _base(url, dialect)
+        if not base.startswith(("http://", "https://")) or not _authority(base):
+            return ""
         found = self._built_in(name, base) or self._of_template(base)
         if found:
             return self.keyed(found, key)

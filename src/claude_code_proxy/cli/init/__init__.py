@@ -16,11 +16,11 @@ from claude_code_proxy.tables import Tiers
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
 
     from claude_code_proxy.cli.config.changes import Change
     from claude_code_proxy.cli.init.looking import Held
     from claude_code_proxy.cli.init.plan import Plan
+    from claude_code_proxy.settings import Settings
 
 _HOW = f"""\
 Without a terminal nobody can be asked: pass the answers, for example
@@ -35,6 +35,7 @@ class Outcome(NamedTuple):
 
     changes: list[Change]
     notes: list[str]
+    settings: Settings
 
 
 def command(arguments: Namespace) -> int:
@@ -54,12 +55,14 @@ def command(arguments: Namespace) -> int:
         plan = told(arguments, held, folder)
         outcome = _outcome(plan, held, folder)
         if any(change.replaces for change in outcome.changes) and not arguments.force:
-            raise CommandError(f"{shown(outcome.changes)}That would replace what is there: --force does it.")
+            raise CommandError(
+                f"{shown(outcome.changes, outcome.settings)}That would replace what is there: --force does it."
+            )
         return _done(arguments, folder, plan, outcome)
     try:
         held, plan = _asked(arguments, folder)
         outcome = _outcome(plan, held, folder)
-        wanted = _agreed(outcome.changes)
+        wanted = _agreed(outcome)
     except (EOFError, KeyboardInterrupt):
         sys.stdout.write("\nNothing was written.\n")
         return 130
@@ -82,7 +85,7 @@ def _outcome(plan: Plan, held: Held, folder: Path) -> Outcome:
     ]
     if settings.tables.tiers != Tiers() and not plan.tiers:
         notes.append("[routing.tiers] of your config.toml comes before BIG_MODEL and SMALL_MODEL.")
-    return Outcome(planned(folder, values, plan.tables), notes)
+    return Outcome(planned(folder, values, plan.tables), notes, settings)
 
 
 def _asked(arguments: Namespace, folder: Path) -> tuple[Held, Plan]:
@@ -97,20 +100,21 @@ def _asked(arguments: Namespace, folder: Path) -> tuple[Held, Plan]:
     return held, replace(asked(held, folder), tiers=tiers)
 
 
-def _agreed(changes: Sequence[Change]) -> bool:
+def _agreed(outcome: Outcome) -> bool:
     from claude_code_proxy.cli.init.asking import say, yes
 
+    changes = outcome.changes
     if not changes:
         say("\nThe files say that already.")
         return True
-    say(f"\n{shown(changes)}")
+    say(f"\n{shown(changes, outcome.settings)}")
     replaces = any(change.replaces for change in changes)
     return yes("Replace what is there?" if replaces else "Write this?", default=not replaces)
 
 
 def _done(arguments: Namespace, folder: Path, plan: Plan, outcome: Outcome) -> int:
     """Write, and say what comes next."""
-    changes, notes = outcome
+    changes, notes, _ = outcome
     write(changes)
     following = _next(folder)
     if arguments.json:
