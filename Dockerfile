@@ -20,7 +20,7 @@ FROM base
 COPY --from=build /app/.venv .venv
 # Readable for the user below, however private the checkout is.
 COPY --chmod=644 server.py ./
-# uvicorn reads UVICORN_*. A stream that runs when the container is told to stop has 25 seconds to end.
+# uvicorn reads UVICORN_*. A stream that runs when the container is told to stop has DRAIN_TIMEOUT, 25 seconds, to end.
 # The user's own folder is /config/claude-code-proxy: mount it to use a config.toml.
 # Servers beside Docker are not on the container's localhost.
 ENV PATH="/app/.venv/bin:$PATH" \
@@ -28,7 +28,6 @@ ENV PATH="/app/.venv/bin:$PATH" \
     PYTHONUNBUFFERED=1 \
     UVICORN_HOST=0.0.0.0 \
     UVICORN_PORT=4000 \
-    UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN=25 \
     XDG_CONFIG_HOME=/config \
     OLLAMA_API_BASE=http://host.docker.internal:11434 \
     LLAMACPP_API_BASE=http://host.docker.internal:8080 \

@@ -1,9 +1,12 @@
-.PHONY: test matrix-newest lint format lock
+.PHONY: test site matrix-newest lint format lock
 
 UV ?= uv
 
 test:    ## all tests, with lint and types
 	$(UV) run --group dev pytest
+
+site:    ## the site of README.md and docs/, in build/site
+	$(UV) run --group docs python scripts/site.py
 
 matrix-newest:    ## what fails and what is new with the newest Claude Code; never fails itself
 	$(UV) run --group dev python scripts/newest_cli.py

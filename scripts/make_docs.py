@@ -5,6 +5,7 @@ With `--check` nothing is written; the exit status says whether the pages are up
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tomllib
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from variables import Group, UndocumentedError, Variable, groups, once, provider_notes, provider_rows
 
+from claude_code_proxy.cli.commands import COMMANDS, PROGRAM
 from claude_code_proxy.dialects.gemini.finish import STOP_REASONS as GEMINI_REASONS
 from claude_code_proxy.dialects.models import rules
 from claude_code_proxy.dialects.openai_chat.reply import STOP_REASONS as CHAT_REASONS
@@ -157,7 +159,7 @@ def settings(found: Sequence[Group]) -> str:
         "# Settings\n",
         "From the environment, from `.env` beside `server.py`, or from `.env` in your config folder, in this order.\n"
         "More providers, what requests to one carry, and windows of models go into `config.toml` in that folder:\n"
-        "see [the README](../README.md#settings).\n",
+        "see [config.toml](config.md).\n",
     ]
     for group in once(found):
         title = f"[{group.title}](providers/{group.name}.md)" if group.name else group.title
@@ -219,10 +221,42 @@ def models() -> str:
     )
 
 
+def commands() -> str:
+    parts = [NOTE, "# Commands\n"]
+    parts.append(
+        "In a clone: `uv run claude-code-proxy …`. `--help` tells the same as this page; "
+        "options of `serve` may stand alone.\n"
+    )
+    for name, command in COMMANDS.items():
+        parser = argparse.ArgumentParser(add_help=False)
+        command.options(parser)
+        rows = [_option(one) for one in parser._actions if one.help != argparse.SUPPRESS]  # noqa: SLF001 # it has no other way
+        parts += [f"## {name}\n", f"{command.help[0].upper()}{command.help[1:]}.\n"]
+        parts += [
+            "```bash",
+            *(f"{PROGRAM} {line}".rstrip() + f"  # {said}" for line, said in command.examples),
+            "```\n",
+        ]
+        parts += [table(("option", "meaning"), rows)] if rows else []
+    return "\n".join(parts)
+
+
+def _option(one: argparse.Action) -> tuple[str, str]:
+    """An option as `--help` shows it, and what it means."""
+    value = one.metavar or (f"{{{','.join(map(str, one.choices))}}}" if one.choices else one.dest.upper())
+    name = ", ".join(one.option_strings) if one.option_strings else str(one.metavar or one.dest)
+    takes = "" if one.nargs == 0 or not one.option_strings else f" {value}"
+    meaning = (one.help or "").replace("%(default)s", str(one.default))
+    if not meaning:
+        meaning = f"one of {', '.join(map(str, one.choices))}" if one.choices else f"default: {one.default}"
+    return f"`{name}{takes}`", meaning
+
+
 def pages() -> dict[Path, str]:
     """Every generated file with what it should hold. Raises `UndocumentedError`."""
     found = groups()
     made = {"translation.md": translation(), "providers.md": providers(), "models.md": models()}
+    made["commands.md"] = commands()
     made["settings.md"] = settings(found)
     made |= {f"providers/{group.name}.md": provider(group.name, group) for group in found if group.name}
     return {ROOT / ".env.example": env_example(found), **{DOCS / name: text for name, text in made.items()}}

@@ -23,6 +23,7 @@ class Exchange:
         self.scope: dict[str, Any] = {
             "type": "http", "method": "POST", "path": path, "query_string": b"", "headers": named,
             "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "scheme": "http",
+            "server": ("127.0.0.1", 4000),
         }  # fmt: skip
         self.sent: list[Message] = []
         self.gone = False

@@ -52,7 +52,7 @@ async def serving(
     headers: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Exchange]:
     """The server's answer to one message, or count."""
-    settings = load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": "", **env})
+    settings = load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": "", "UPSTREAM_RETRIES": "0", **env})
     pool = Pool(settings)
     exchange = Exchange(json.dumps(asked).encode(), headers=dict(headers or {}))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +41,7 @@ def assert_tail_may_lack(dialect: Dialect, recorded: bytes, finished: int) -> No
 def of_any_bytes(dialect: Dialect) -> Callable[[], None]:
     """A test: any bytes make a stream or a failure."""
 
+    @pytest.mark.fault("F-02", "U-11")
     @given(st.binary(max_size=300), st.booleans(), st.sampled_from(["text/event-stream", JSON, "text/html", ""]))
     def test(junk: bytes, stream: bool, media_type: str) -> None:  # noqa: FBT001
         watch = Watch()
@@ -55,6 +57,7 @@ def of_any_bytes(dialect: Dialect) -> Callable[[], None]:
 def of_damage(dialect: Dialect, recorded: bytes) -> Callable[[], None]:
     """A test: a stream of which a part is gone or another makes a stream or a failure."""
 
+    @pytest.mark.fault("F-02", "U-13")
     @given(st.integers(0, len(recorded)), st.integers(0, 40), st.binary(max_size=20), cuts(3000))
     def test(at: int, gone: int, junk: bytes, where: list[int]) -> None:
         watch = Watch()

@@ -26,12 +26,19 @@ LAYERS: dict[str, set[str]] = {
     "engines": {"wire", "dialects"},
     "web_search": {"wire", "dialects", "settings", "engines", "upstream"},
     "kinds": {"wire", "tables"},
-    "settings": {"wire", "dialects", "providers", "tables", "engines"},
+    "settings": {"wire", "dialects", "providers", "tables", "engines", "hosts"},
     "routing": {"wire", "dialects", "providers", "settings", "tables"},
     "policy": {"wire"},
+    "hosts": set(),
+    "breaker": set(),
+    "budget": set(),
+    "cooldown": set(),
+    "health": {"wire", "providers", "routing", "policy", "breaker", "budget", "cooldown"},
+    "attempts": {"wire", "routing", "policy", "health"},
     "reload": {"settings"},
     "credentials": {"wire", "providers"},
-    "upstream": {"wire", "dialects", "providers", "settings", "credentials"},
+    "connections": set(),
+    "upstream": {"wire", "dialects", "providers", "settings", "credentials", "hosts", "connections"},
     "claude_code": set(),
     "windows": {"wire", "dialects", "providers", "settings", "tables", "calibration"},
     "calibration": {"wire"},
@@ -46,7 +53,8 @@ LAYERS: dict[str, set[str]] = {
         "settings",
         "tables",
         "routing",
-        "policy",
+        "attempts",
+        "health",
         "web_search",
         "windows",
         "calibration",
@@ -64,6 +72,7 @@ LAYERS: dict[str, set[str]] = {
         "catalogue",
         "claude_code",
         "gateway",
+        "health",
         "ollama",
         "calibration",
         "drift",
@@ -79,6 +88,7 @@ LAYERS: dict[str, set[str]] = {
         "calibration",
         "metrics",
         "gateway",
+        "health",
         "ollama",
         "http",
     },
@@ -92,6 +102,7 @@ LAYERS: dict[str, set[str]] = {
         "windows",
         "claude_code",
         "catalogue",
+        "hosts",
         "upstream",
         "app",
         "local",
@@ -153,7 +164,7 @@ def test_a_dialect_knows_no_other(file: Path) -> None:
 
 
 ONLY: list[tuple[str, set[str]]] = [
-    ("aiohttp", {"upstream.py", "local", "cli"}),
+    ("aiohttp", {"upstream.py", "connections.py", "local", "cli"}),
     ("starlette", {"app.py", "http"}),
     ("uvicorn", {"cli"}),
     ("dotenv", {"settings.py", "cli"}),
@@ -166,6 +177,7 @@ ONLY: list[tuple[str, set[str]]] = [
             "local",
             "cli",
             "gateway.py",
+            "attempts.py",
             "catalogue.py",
             "ollama.py",
             "reload.py",
@@ -201,6 +213,23 @@ def test_only_the_settings_read_the_environment_and_only_a_child_is_given_one() 
 def test_the_waist_has_no_clock_chance_or_log(file: Path) -> None:
     forbidden = {"asyncio", "datetime", "logging", "os", "pathlib", "random", "secrets", "socket", "time", "uuid"}
     assert not forbidden & {name.partition(".")[0] for name in imported(file)}
+
+
+_EVALUATES = {"eval", "exec", "compile", "__import__", "system", "popen", "Template"}
+_EVALUATORS = {"pickle", "marshal", "shelve", "yaml", "jinja2", "mako", "sqlite3"}
+
+
+@pytest.mark.fault("S-07")
+@pytest.mark.parametrize("file", FILES, ids=by_name)
+def test_nothing_is_evaluated(file: Path) -> None:
+    """What a client or a model says is data; only patterns are compiled."""
+    assert not {name.partition(".")[0] for name in imported(file)} & _EVALUATORS
+    calls = [node.func for node in ast.walk(parsed(file)) if isinstance(node, ast.Call)]
+    named = {call.id for call in calls if isinstance(call, ast.Name)}
+    of_modules = {
+        call.attr for call in calls if isinstance(call, ast.Attribute) and ast.unparse(call.value) in {"os", "builtins"}
+    }
+    assert not (named | of_modules) & _EVALUATES
 
 
 @pytest.mark.parametrize("file", FILES, ids=by_name)

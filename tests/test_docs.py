@@ -17,6 +17,7 @@ import pytest
 from dotenv import dotenv_values
 
 from claude_code_proxy import settings
+from claude_code_proxy.cli.local_proxy import PROVIDER as LOCAL
 from claude_code_proxy.providers import load_providers
 from claude_code_proxy.routing import route
 from claude_code_proxy.settings import VARIABLES, load_settings
@@ -51,14 +52,20 @@ def test_the_generated_pages_are_up_to_date() -> None:
     assert made.returncode == 0, made.stderr
 
 
+def test_the_list_of_checks_is_up_to_date() -> None:
+    command = [sys.executable, "scripts/certify_docs.py", "--check"]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0, "run scripts/certify_docs.py --checks"
+
+
 def test_ci_runs_the_command_of_the_readme() -> None:
     [command] = re.findall(r"^.*pytest$", README, re.MULTILINE)
     assert command in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
-def test_the_config_of_the_readme_can_be_used(tmp_path: Path) -> None:
+def test_the_config_of_the_docs_can_be_used_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text("\n".join(re.findall(r"```toml\n(.*?)```", README, re.DOTALL)), "utf-8")
+    page = (ROOT / "docs" / "config.md").read_text("utf-8")
+    path.write_text("\n".join(re.findall(r"```toml\n(.*?)```", page, re.DOTALL)), "utf-8")
     settings = load_settings({"CLAUDE_CODE_PROXY_CONFIG": str(path)})
     kinds = {kind: route("", "claude-sonnet-5", settings, kind) for kind in KINDS}
     assert {kind for kind, target in kinds.items() if kind in target.rule} == set(KINDS)
@@ -180,7 +187,13 @@ def test_the_example_of_an_env_file_holds_the_defaults() -> None:
     uncommented = re.sub(rf"^#(?={NAME}=)", "", EXAMPLE, flags=re.MULTILINE)
     held = {name: value or "" for name, value in dotenv_values(stream=StringIO(uncommented), interpolate=False).items()}
     assert held.keys() >= VARIABLES.keys()
-    foreign = {"CLAUDE_CODE_PROXY_CONFIG", "OPENAI_COMPATIBLE_BASE_URL", "ANTHROPIC_COMPATIBLE_BASE_URL"}
+    foreign = {
+        "CLAUDE_CODE_PROXY_CONFIG",
+        "UPSTREAM_PROXY",
+        "SSL_CERT_FILE",
+        "OPENAI_COMPATIBLE_BASE_URL",
+        "ANTHROPIC_COMPATIBLE_BASE_URL",
+    }
     keys = {row.api_key_env for row in load_providers({}).values()}
     alone = {"CLAUDE_CODE_PROXY_ENV_FILE": ""}
     values = {name: value for name, value in held.items() if name not in foreign | keys}
@@ -235,7 +248,7 @@ def routed() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("url", "provider"), routed())
 def test_an_example_of_a_url_names_a_provider(url: str, provider: str) -> None:
-    assert provider in {name for row in load_providers({}).values() for name in (row.name, *row.aliases)}, url
+    assert provider in {LOCAL, *(name for row in load_providers({}).values() for name in (row.name, *row.aliases))}, url
 
 
 @pytest.mark.parametrize("name", sorted(load_providers({})))

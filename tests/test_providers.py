@@ -101,6 +101,14 @@ def test_space_around_a_key_is_no_key() -> None:
     assert load_providers({"OPENAI_API_KEY": "  "})["openai"].api_key == ""
 
 
+def test_several_keys_stand_in_one_variable() -> None:
+    made = load_providers({"OPENAI_API_KEY": " a, b,,a\n"}, {"own": {"dialect": "openai_chat", "api_key": "c,d"}})
+    assert (made["openai"].api_key, made["openai"].api_keys) == ("a", ("a", "b"))
+    assert (made["own"].api_key, made["own"].api_keys) == ("c", ("c", "d"))
+    assert made["groq"].api_keys == ()
+    assert made["openai"].credentials("b") == {"authorization": "Bearer b"}
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({}, "dialect"),
     ({"dialect": "smoke"}, "dialect must be one of"),

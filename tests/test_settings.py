@@ -36,6 +36,12 @@ SET: list[tuple[str, str, str, object]] = [
     ("CONNECT_TIMEOUT", "1.5", "connect_timeout", 1.5),
     ("IDLE_TIMEOUT", "1", "idle_timeout", 1.0),
     ("PING_INTERVAL", "0.1", "ping_interval", 0.1),
+    ("FIRST_BYTE_TIMEOUT", "90", "first_byte_timeout", 90.0),
+    ("LOCAL_FIRST_BYTE_TIMEOUT", "900", "local_first_byte_timeout", 900.0),
+    ("ANSWER_TIMEOUT", "300", "answer_timeout", 300.0),
+    ("STREAM_TIMEOUT", "7200", "stream_timeout", 7200.0),
+    ("UPSTREAM_RETRIES", "0", "upstream_retries", 0),
+    ("UPSTREAM_PROXY", "http://me:secret@proxy:3128", "upstream_proxy", "http://me:secret@proxy:3128"),
 ]
 
 
@@ -55,16 +61,21 @@ WRONG = [
     ("IDLE_TIMEOUT", "nan"),
     ("IDLE_TIMEOUT", "inf"),
     ("CONNECT_TIMEOUT", "soon"),
+    ("UPSTREAM_RETRIES", "-1"),
+    ("UPSTREAM_PROXY", "proxy:3128"),
+    ("UPSTREAM_PROXY", "http://proxy:3128/path"),
     ("OPENAI_BASE_URL", "example.test"),
 ]
 
 
 @pytest.mark.parametrize(("name", "held"), WRONG)
+@pytest.mark.fault("R-18")
 def test_what_cannot_be_used_is_told_with_its_variable(name: str, held: str) -> None:
     with pytest.raises(SettingsError, match=name):
         load_settings({**ALONE, name: held})
 
 
+@pytest.mark.fault("R-18")
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(SettingsError) as raised:
         load_settings({**ALONE, "MAX_OUTPUT_TOKENS": "x", "IDLE_TIMEOUT": "y", "PREFERRED_PROVIDER": "z"})
@@ -117,12 +128,14 @@ def test_a_file_that_is_named_is_the_only_one(folder: Path, monkeypatch: pytest.
     assert (settings.big_model, settings.small_model, settings.preferred_provider) == ("gpt-4.1", "own", "ollama")
 
 
+@pytest.mark.fault("S-12")
 def test_nothing_in_a_file_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "secret")
     (folder / ".env").write_text("BIG_MODEL=a${SECRET}b\n")
     assert load_settings().big_model == "a${SECRET}b"
 
 
+@pytest.mark.fault("S-12")
 def test_a_file_in_the_working_directory_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
@@ -160,6 +173,7 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize("content", CONFIGS)
+@pytest.mark.fault("R-18")
 def test_a_config_file_that_cannot_be_used_is_told(folder: Path, content: bytes) -> None:
     (folder / "config.toml").write_bytes(content)
     with pytest.raises(SettingsError):
@@ -169,3 +183,28 @@ def test_a_config_file_that_cannot_be_used_is_told(folder: Path, content: bytes)
 def test_the_address_that_clients_find_this_proxy_by_is_not_read() -> None:
     moved = {**ALONE, "ANTHROPIC_BASE_URL": "http://127.0.0.1:4000"}
     assert all(provider.base_url != moved["ANTHROPIC_BASE_URL"] for provider in load_settings(moved).providers.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        *(("PROXY_OPEN", "maybe", "true or false"), ("PROXY_OPEN", "2", "true or false")),
+        *(("MAX_STREAMS", "0", "1 or more"), ("MAX_STREAMS", "-1", "whole number"), ("MAX_QUEUE", "x", "whole number")),
+        *(
+            ("HEAD_TIMEOUT", "0", "seconds"),
+            ("DRAIN_TIMEOUT", "soon", "seconds"),
+            ("BODY_MEMORY_MIB", "0", "1 or more"),
+        ),
+    ],
+)
+def test_bounds_that_cannot_be(name: str, value: str, allowed: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} must be .*{allowed}"):
+        load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": "", name: value})
+
+
+def test_bounds_as_they_are_set() -> None:
+    settings = load_settings(
+        {"CLAUDE_CODE_PROXY_ENV_FILE": "", "PROXY_OPEN": "On", "MAX_QUEUE": "0", "WRITE_TIMEOUT": "1.5"}
+    )
+    assert (settings.proxy_open, settings.max_queue, settings.write_timeout) == (True, 0, 1.5)
+    assert not load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": "", "PROXY_OPEN": "off"}).proxy_open

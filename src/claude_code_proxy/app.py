@@ -14,14 +14,20 @@ from starlette.exceptions import HTTPException
 from claude_code_proxy.calibration import Calibration
 from claude_code_proxy.catalogue import Catalogue
 from claude_code_proxy.gateway import Known, preparations
+from claude_code_proxy.health import Health
+from claude_code_proxy.http.admission import Admission
 from claude_code_proxy.http.count_tokens import CountTokens
-from claude_code_proxy.http.guard import warn_if_open
+from claude_code_proxy.http.deadlines import extend
+from claude_code_proxy.http.descriptors import allow_connections
+from claude_code_proxy.http.drain import Drain
+from claude_code_proxy.http.guard import open_at, warn_if_open
 from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
 from claude_code_proxy.http.passage import Passage
 from claude_code_proxy.http.status import METRICS, STATUS, Status
 from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, MODELS, Surface
+from claude_code_proxy.http.watchdog import watched
 from claude_code_proxy.metrics import Metrics
 from claude_code_proxy.reload import following
 from claude_code_proxy.settings import SettingsError, load_settings
@@ -39,21 +45,19 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
 
     Settings that cannot be used end the program with what is wrong, as it has not started yet.
     """
-    try:
-        settings = source() if callable(source) else source
-    except SettingsError as cause:
-        raise SystemExit(f"claude-code-proxy: {cause}") from None
+    settings = _loaded(source)
     log_to_stderr()
     warn_if_open(settings, sys.argv)
+    admission = Admission(settings)
     pool = Pool(settings)
-    prepared, calibration, metrics = preparations(pool), Calibration(), Metrics()
+    prepared, calibration, health, metrics = preparations(pool), Calibration(), Health(), Metrics()
 
     def endpoints(settings: Settings, catalogue: Catalogue) -> dict[str, Endpoint]:
-        known = Known(prepared, catalogue.limits, calibration)
-        status = Status(settings, metrics, calibration)
+        known = Known(prepared, catalogue.limits, calibration, health)
+        status = Status(settings, metrics, calibration, health)
         return {
-            MESSAGES: Messages(settings, pool, known, metrics),
-            COUNT_TOKENS: CountTokens(settings, pool, known, metrics),
+            MESSAGES: Messages(settings, pool, known, metrics, admission),
+            COUNT_TOKENS: CountTokens(settings, pool, known, metrics, admission),
             MODELS: Models(settings, catalogue, metrics),
             STATUS: status,
             METRICS: status,
@@ -66,16 +70,21 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         nonlocal catalogue
         before, catalogue = catalogue, Catalogue(settings, pool)
         pool.use(settings)
-        surface.use(settings, endpoints(settings, catalogue), Passage(settings, pool, metrics))
+        extend(settings)
+        admission.use(settings)
+        surface.use(settings, endpoints(settings, catalogue), Passage(settings, pool, metrics, admission))
         await before.settled()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        extend(surface.settings)
         gc.collect()
         gc.freeze()  # what is loaded now stays: no collection needs to look at it again
+        allow_connections(settings.max_streams)
         async with following(source, use) if callable(source) else contextlib.nullcontext():
-            app.state.ready = True
-            yield
+            with drain.on_signals(lambda: surface.settings.drain_timeout), watched():
+                app.state.ready = True
+                yield
             app.state.ready = False
         await catalogue.close()
         await pool.close()
@@ -86,8 +95,22 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         exception_handlers={HTTPException: refused, Exception: refused},
     )
     pages.state.ready = False
-    surface = Surface(settings, endpoints(settings, catalogue), Passage(settings, pool, metrics), pages, metrics)
+    drain = Drain(lambda: setattr(pages.state, "ready", False))
+    passage = Passage(settings, pool, metrics, admission)
+    surface = Surface(settings, endpoints(settings, catalogue), passage, pages, metrics, drain=drain)
     return surface
+
+
+def _loaded(source: Settings | Callable[[], Settings]) -> Settings:
+    try:
+        return source() if callable(source) else source
+    except SettingsError as cause:
+        raise SystemExit(f"claude-code-proxy: {cause}") from None
+
+
+def bind_fault(host: str, settings: Settings) -> str:
+    """Why the proxy must not listen on `host`, and the remedy; empty if it may."""
+    return open_at(host, settings)
 
 
 def log_to_stderr() -> None:

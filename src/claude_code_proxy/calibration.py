@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.failure import ApiError
+from claude_code_proxy.wire.scan import holds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +27,9 @@ _FIRST: Final = 20
 
 _EVERY: Final = 32
 """Of later replies, one in so many is."""
+
+_USELESS: Final = 7
+"""Replies to let pass after one that taught nothing, since the next ones are often of the same conversation."""
 
 _ENOUGH: Final = 3
 """Replies after which a target counts as calibrated."""
@@ -112,10 +116,13 @@ class Calibration:
         some servers cut it and count what is left.
         """
         tokens = sum(part or 0 for part in (usage.input, usage.cache_read, usage.cache_write))
-        if usage.input is None or not tokens or len(head.raw) > _LARGEST or any(kind in head.raw for kind in _OTHER):
+        if usage.input is None or not tokens or len(head.raw) > _LARGEST:
             return
         if waiting := self._waiting.get(target, 0):
             self._waiting[target] = waiting - 1
+            return
+        self._waiting[target] = _USELESS
+        if holds(head.raw, *_OTHER):
             return
         try:
             estimate = count(head)
@@ -130,6 +137,7 @@ class Calibration:
 
     def _keep(self, target: str, factor: Factor) -> None:
         self._factors[target] = factor
+        self._waiting.pop(target)
         self._factors.move_to_end(target)
         if factor.replies >= _FIRST:
             self._waiting[target] = _EVERY - 1

@@ -42,11 +42,14 @@ class Credentials:
         url: str,
         body: bytes | None,
         client: Mapping[str, str] | None = None,
+        *,
+        own: str = "",
     ) -> dict[str, str]:
         """The headers that go with this request, to this provider's own address and nowhere else.
 
         `body` is what will be sent, byte for byte; None if that is not known yet. `client` are the headers of the
         client, names in lower case; its credential is used only by a provider that has no key and whose row says so.
+        `own` is the one to use of the provider's several keys; else it is the first.
         Raises `ApiError` that says what is missing. With a key nothing here waits.
         """
         if not provider.api_key and provider.base_url:
@@ -56,7 +59,7 @@ class Credentials:
                 return await self._aws.headers(provider, method, url, body)
             if provider.client_credentials:
                 return _clients_own(provider, client or {})
-        return provider.credentials()
+        return provider.credentials(own)
 
 
 def _clients_own(provider: Provider, client: Mapping[str, str]) -> dict[str, str]:

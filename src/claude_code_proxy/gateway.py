@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from contextlib import aclosing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
-from claude_code_proxy import policy
+from claude_code_proxy.attempts import Wish, first_reply
 from claude_code_proxy.calibration import Calibration
 from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.dialects.base import Call, Local, Outgoing, told
 from claude_code_proxy.dialects.errors import as_sent
+from claude_code_proxy.health import Health
 from claude_code_proxy.ollama import Derived
 from claude_code_proxy.tables import Limits
+from claude_code_proxy.upstream import STREAM, WHOLE, Ends
 from claude_code_proxy.web_search import searched
 from claude_code_proxy.windows import LOUD, SILENT, limits_of, too_long
-from claude_code_proxy.wire.failure import ApiError
+from claude_code_proxy.wire.failure import ApiError, failed
+from claude_code_proxy.wire.machine import Pipe
+from claude_code_proxy.wire.scan import holds
 from claude_code_proxy.wire.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 
+    from claude_code_proxy.attempts import Attempt
     from claude_code_proxy.dialects.base import Answer, Dialect
     from claude_code_proxy.dialects.search import Search
     from claude_code_proxy.providers import Provider
     from claude_code_proxy.routing import Target
     from claude_code_proxy.settings import Settings
-    from claude_code_proxy.upstream import Pool
+    from claude_code_proxy.upstream import Pool, Upstream
     from claude_code_proxy.wire.events import Event
     from claude_code_proxy.wire.failure import Failed
     from claude_code_proxy.wire.head import Head
     from claude_code_proxy.wire.machine import Machine
 
 _PDF: Final = b"application/pdf"
-
-_log = logging.getLogger(__name__)
+_LARGE: Final = 4 << 20
+"""Bytes of a request whose translation would keep the other streams waiting: longer ones than any model's window."""
+_SESSION: Final = "x-claude-code-session-id"
+_REPEATED: Final = "x-stainless-retry-count"
 
 PREPARATIONS: Final = {"ollama": Derived}
 """What may have to be done at a provider before a model is asked, by what providers.toml calls it."""
@@ -61,6 +69,7 @@ class Known(Struct, frozen=True):
     prepared: Mapping[str, Derived]
     told: Callable[[Provider, str], Limits] = _nothing_told
     calibration: Calibration = field(default_factory=Calibration)
+    health: Health = field(default_factory=Health)
 
     def limits(self, target: Target, settings: Settings) -> Limits:
         """The limits of a target, once it was prepared. Nobody is asked."""
@@ -80,11 +89,11 @@ class Exchange:
     """One request and what becomes of it.
 
     The first part is given; `headers` (of the upstream, for the client) and `watch` fill while it is served, and then
-    `limits` are the target's and `asked` says that its upstream was sent the request.
+    `limits` are the target's and `asked` says that its upstream was sent the request. `tried` lists all attempts.
     `client_headers` have names in lower case. `seed` is unique to the exchange.
     """
 
-    __slots__ = ("asked", "client_headers", "head", "headers", "limits", "query", "seed", "target", "watch")
+    __slots__ = ("asked", "client_headers", "head", "headers", "limits", "query", "seed", "target", "tried", "watch")
 
     def __init__(
         self,
@@ -98,6 +107,7 @@ class Exchange:
         self.head, self.seed = head, seed
         self.client_headers, self.query = client_headers, query
         self.headers: list[tuple[bytes, bytes]] = []
+        self.tried: list[str] = []
         self.turn_to(target)
 
     def turn_to(self, target: Target) -> None:
@@ -125,7 +135,7 @@ class Exchange:
         )
 
 
-def serve(
+async def serve(
     exchange: Exchange,
     settings: Settings,
     pool: Pool,
@@ -134,48 +144,75 @@ def serve(
     """The reply, as it comes, in the form the client asked for.
 
     Nothing is yielded before the upstream has said something, so whatever goes wrong until then is an
-    `ApiError` and can still be an HTTP error, unless another target does better. A stream that breaks off later
+    `ApiError` and can still be an HTTP error, unless another attempt does better. A stream that breaks off later
     ends in `event: error`. Closing the generator closes the connection to the upstream.
     """
-    asked = _in_turn if exchange.target.fallbacks else _asked
-    return asked(exchange, settings, pool, known)
+
+    async def ask(attempt: Attempt) -> Reply:
+        exchange.turn_to(attempt.target)
+        return await _begun(exchange, attempt, settings, pool, known)
+
+    reply = await first_reply(_wish(exchange, settings), known.health, ask)
+    with closing(reply):
+        data = reply.first
+        while data:
+            yield data
+            data = await reply.more()
+        await reply.finish()
 
 
-async def _in_turn(
-    exchange: Exchange,
-    settings: Settings,
-    pool: Pool,
-    known: Known,
-) -> AsyncGenerator[bytes]:
-    """The reply of the first target that gives one."""
-    failures: list[tuple[Failed, list[tuple[bytes, bytes]]]] = []
-    for target in (exchange.target, *exchange.target.fallbacks):
-        exchange.turn_to(target)
-        begun = False
-        try:
-            async with aclosing(_asked(exchange, settings, pool, known)) as chunks:
-                async for data in chunks:
-                    begun = True
-                    yield data
-        except ApiError as cause:
-            if begun or not policy.falls_back(cause.failed):
-                raise
-            failures.append((cause.failed, list(exchange.headers)))
-            _log.warning("%s failed: %d %s", target, cause.failed.status, cause.failed.type)
-        else:
-            return
-    told = policy.told([failure for failure, _ in failures])
-    exchange.headers[:] = next(headers for failure, headers in failures if failure is told)
-    raise ApiError(told)
+def _wish(exchange: Exchange, settings: Settings) -> Wish:
+    """How the exchange is to be served. A whole answer has one time limit, whoever gives it."""
+    target, client, clock = exchange.target, exchange.client_headers, asyncio.get_running_loop().time
+    end = clock() + settings.answer_timeout
+    return Wish(
+        (target, *target.fallbacks),
+        (lambda one: settings.patience(one.provider)) if exchange.head.stream else (lambda _: end - clock()),
+        client.get(_SESSION, ""),
+        client.get(_REPEATED, "0") != "0",
+        settings.upstream_retries,
+        exchange.tried,
+    )
 
 
-async def _asked(
-    exchange: Exchange,
-    settings: Settings,
-    pool: Pool,
-    known: Known,
-) -> AsyncGenerator[bytes]:
-    """The reply of the exchange's target."""
+class Reply:
+    """A reply that has begun: its `first` bytes, and where more of them come from; nowhere, where that is all."""
+
+    __slots__ = ("_machine", "_over", "_upstream", "_watch", "first")
+
+    def __init__(self, watch: Watch, machine: Machine[bytes, bytes], upstream: Upstream | None) -> None:
+        self._watch, self._machine, self._upstream = watch, machine, upstream
+        self._over = upstream is None
+        self.first = b""
+
+    async def more(self) -> bytes:
+        """What follows; nothing at the end."""
+        watch, upstream = self._watch, self._upstream
+        while upstream and not self._over:
+            try:
+                if not watch.over and (chunk := await upstream.read(hurry=watch.ending)):
+                    if data := b"".join(self._machine.feed(chunk)):
+                        return data
+                    continue
+            except ApiError as cut:
+                watch.cut = cut.failed
+            self._over = True
+            return b"".join(self._machine.close())
+        return b""
+
+    async def finish(self) -> None:
+        """Let the connection serve again, if nothing more is to be read."""
+        if self._upstream:
+            await self._upstream.finish()
+
+    def close(self) -> None:
+        """Close the connection, unless it was read to its end."""
+        if self._upstream:
+            self._upstream.close()
+
+
+async def _begun(exchange: Exchange, attempt: Attempt, settings: Settings, pool: Pool, known: Known) -> Reply:
+    """The reply to one attempt, with its first bytes. Raises `ApiError` when there are none."""
     provider, watch = exchange.target.provider, exchange.watch
     dialect = DIALECTS[provider.dialect]
     provider.check()
@@ -191,45 +228,66 @@ async def _asked(
     outgoing = await _translated(dialect, call)
     if not isinstance(outgoing, Outgoing):
         events = outgoing.events if isinstance(outgoing, Local) else await searched(outgoing, settings, pool)
-        yield b"".join(_run(told(call, watch), events))
-        return
-    key = await pool.credentials.headers(provider, "POST", outgoing.url, outgoing.body, exchange.client_headers)
+        return _said(told(call, watch), events, watch)
+    key = await pool.credentials.headers(
+        provider, "POST", outgoing.url, outgoing.body, exchange.client_headers, own=attempt.key.value
+    )
     headers = {**dict(outgoing.headers), **provider.headers, **key}
-    async with pool.post(outgoing.url, outgoing.body, headers) as upstream:
+    attempt.sent = True
+    upstream = await pool.send(outgoing.url, outgoing.body, headers, by=attempt.by)
+    with ExitStack() as unless_begun:
+        unless_begun.callback(upstream.close)
         answer, exchange.asked = upstream.answer, True
-        exchange.headers += _handed_on(answer, dialect)
+        passed = tuple(_handed_on(answer, dialect))
         if not 200 <= answer.status < 300:
             if preparation and answer.status == 404:
                 preparation.forget(provider, exchange.target.model)
-            raise ApiError(dialect.failure(call, answer, await upstream.error_body()))
-        machine = dialect.reply(call, outgoing, answer, watch)
-        try:
-            async for chunk in upstream.chunks(lambda: watch.ending):
-                if data := b"".join(machine.feed(chunk)):
-                    yield data
-                if watch.over:
-                    break
-        except ApiError as cut:
-            watch.cut = cut.failed
-        rest = b"".join(machine.close())
+            raise ApiError(_with(passed, await _refusal(dialect, call, upstream)))
+        upstream.limit(_ends(call, attempt, settings), lambda: watch.started)
+        reply = Reply(watch, dialect.reply(call, outgoing, answer, watch), upstream)
+        reply.first = await reply.more()
         if watch.failed and not watch.started:
-            raise ApiError(watch.failed)
-        if rest:
-            yield rest
-        await upstream.finish()
+            raise ApiError(_with(passed, watch.failed))
+        unless_begun.pop_all()
+    exchange.headers += passed
+    return reply
+
+
+def _ends(call: Call, attempt: Attempt, settings: Settings) -> Ends:
+    """When an answer must have said something, when it must have ended, and how large it may be."""
+    if not call.head.stream:
+        return Ends(attempt.by, attempt.by, WHOLE)
+    now = asyncio.get_running_loop().time()
+    return Ends(max(now + settings.answer_timeout, attempt.by), now + settings.stream_timeout, STREAM)
+
+
+async def _refusal(dialect: Dialect, call: Call, upstream: Upstream) -> Failed:
+    """What an answer means that is no success. Where a redirect leads is not followed, nor told."""
+    answer = upstream.answer
+    if 300 <= answer.status < 400:
+        host = urlsplit(call.base_url).netloc
+        message = f"{host} redirects elsewhere, which is not followed. Is the provider's base URL right?"
+        return replace(failed("api_error", message, status=502), lasting=True)
+    return dialect.failure(call, answer, await upstream.error_body())
+
+
+def _with(headers: tuple[tuple[bytes, bytes], ...], failure: Failed) -> Failed:
+    """The failure with headers of the upstream's answer before its own."""
+    return replace(failure, headers=(*headers, *failure.headers)) if headers else failure
 
 
 async def _translated(dialect: Dialect, call: Call) -> Outgoing | Local | Search:
-    """The request for the upstream. Reading a PDF takes long, so that is done beside the event loop."""
-    if _PDF in call.head.raw:
+    """The request for the upstream. What takes long, as reading a PDF does, is done beside the event loop."""
+    if len(call.head.raw) > _LARGE or holds(call.head.raw, _PDF):
         return await asyncio.to_thread(dialect.request, call)
     return dialect.request(call)
 
 
-def _run(machine: Machine[Event, bytes], events: Iterable[Event]) -> Iterator[bytes]:
-    for event in events:
-        yield from machine.feed(event)
-    yield from machine.close()
+def _said(machine: Machine[Event, bytes], events: Iterable[Event], watch: Watch) -> Reply:
+    """A reply that needs no upstream."""
+    reply = Reply(watch, Pipe(), None)
+    reply.first = b"".join([data for event in events for data in machine.feed(event)] + [*machine.close()])
+    return reply
 
 
 def _handed_on(answer: Answer, dialect: Dialect) -> Iterator[tuple[bytes, bytes]]:

@@ -14,6 +14,7 @@ from claude_code_proxy.tables import KINDS, Kinds, LongContext
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.json_text import fields, items
+from claude_code_proxy.wire.scan import holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +45,7 @@ def _web_search(head: Head, _: Mapping[str, str], __: Kinds) -> bool:
 
 def _image(head: Head, _: Mapping[str, str], __: Kinds) -> bool:
     """An image anywhere in the conversation: a model that cannot see would refuse all of it."""
-    if b'"image"' not in head.raw:
+    if not holds(head.raw, b'"image"'):
         return False
     return any(_shows(fields(message).get("content")) for message in items(_field(head, "messages")))
 

@@ -76,6 +76,7 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     base_url: str = ""
     base_url_env: str = ""
     api_key: str = ""
+    api_keys: tuple[str, ...] = ()
     api_key_env: str = ""
     key_optional: bool = False
     auth: Auth = "bearer"
@@ -156,21 +157,27 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         if not self.ready and not self.client_credentials:
             raise self._no_key()
 
-    def credentials(self) -> dict[str, str]:
-        """The header that carries the key. It goes to this provider's base URL and nowhere else.
+    def credentials(self, key: str = "") -> dict[str, str]:
+        """The header that carries the key, or another `key` of its several. It goes to this provider's base URL only.
 
         Raises `ApiError` if the provider is not set up, see `check`.
         """
         self.check()
         if not self.ready:
             raise self._no_key()
-        if not self.api_key:
+        if not (key := key or self.api_key):
             return {}
-        return {self.auth: self.api_key} if self.auth in _OWN_HEADER else {"authorization": f"Bearer {self.api_key}"}
+        return {self.auth: key} if self.auth in _OWN_HEADER else {"authorization": f"Bearer {key}"}
 
     def _no_key(self) -> ApiError:
         message = f"The provider {self.name!r} has no key: set {self.api_key_env} in the proxy's .env or environment."
         return error("authentication_error", message, final=True)
+
+
+def known_quirks(provider: Provider) -> dict[str, Any]:
+    """The quirks of a provider, the defaults of its dialect among them."""
+    read = _QUIRKS.get(provider.dialect)
+    return msgspec.structs.asdict(read(provider.quirks)) if read else {}
 
 
 class ProviderError(ValueError):
@@ -209,9 +216,9 @@ def find_provider(providers: Mapping[str, Provider], name: str) -> Provider | No
     return providers.get(name) or next((row for row in providers.values() if name in row.aliases), None)
 
 
-def _respoken(row: Mapping[str, Any], dialect: str | None) -> dict[str, Any]:
+def _respoken(row: Mapping[str, Any], dialect: object) -> dict[str, Any]:
     """A row in a dialect that was chosen: what belongs to another means nothing there, nor what depends on models."""
-    if not dialect:
+    if not dialect or not isinstance(dialect, str):  # what is none is told with the rest of the row
         return dict(row)
     chosen = {key: value for key, value in row.items() if key != "model_dialect"}
     if dialect == row.get("dialect"):
@@ -254,6 +261,7 @@ def _built(name: str, row: Mapping[str, Any], moved: str, environ: Mapping[str, 
     wants: list[str] = []
     base_url = moved or _placed(provider.base_url, environ, wants, _PART)
     path_prefix = _placed(provider.path_prefix, environ, wants, _PART)
+    keys = _several(environ.get(provider.api_key_env, "")) or _several(provider.api_key) or provider.api_keys
     for made, host in provider.hosts.items():
         base_url = base_url.replace(f"//{made}/", f"//{host}/")
     return msgspec.structs.replace(
@@ -261,9 +269,15 @@ def _built(name: str, row: Mapping[str, Any], moved: str, environ: Mapping[str, 
         base_url=_checked_url("" if wants else base_url, provider.base_url_env or f"provider {name!r}: base_url"),
         path_prefix=path_prefix,
         wants=tuple(dict.fromkeys(wants)),
-        api_key=environ.get(provider.api_key_env, "").strip() or provider.api_key,
+        api_key=keys[0] if keys else "",
+        api_keys=keys,
         auth_options={key: _placed(value, environ, [], _ANY) for key, value in provider.auth_options.items()},
     )
+
+
+def _several(keys: str) -> tuple[str, ...]:
+    """The keys in a text that separates them by commas, which no key holds."""
+    return tuple(dict.fromkeys(key for one in keys.split(",") if (key := one.strip())))
 
 
 _PLACE: Final = re.compile(r"\{([A-Z][A-Z0-9_|]*)\}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ from msgspec import Struct
 from platformdirs import user_config_path
 
 from claude_code_proxy.engines import faults
+from claude_code_proxy.hosts import is_near
 from claude_code_proxy.providers import Provider, ProviderError, find_provider, load_providers
 from claude_code_proxy.tables import Limits, Tables, TablesError, read_limits, read_tables
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 APP: Final = "claude-code-proxy"
 ENV_FILE: Final = "CLAUDE_CODE_PROXY_ENV_FILE"
 CONFIG_FILE: Final = "CLAUDE_CODE_PROXY_CONFIG"
+
+_YES: Final = frozenset({"1", "true", "yes", "on"})
+_NO: Final = frozenset({"0", "false", "no", "off"})
 
 _log = logging.getLogger(__name__)
 
@@ -47,15 +52,38 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_output_tokens: int = 0
     proxy_api_key: str = ""
     proxy_hosts: tuple[str, ...] = ()
+    proxy_published_on: str = ""
+    proxy_open: bool = False
     ollama_num_ctx: int = 128_000
     web_search: str = ""
     web_search_api_key: str = ""
     web_search_base_url: str = ""
     max_body: int = 32 << 20
     connect_timeout: float = 10.0
+    first_byte_timeout: float = 120.0
+    local_first_byte_timeout: float = 600.0
     idle_timeout: float = 600.0
+    answer_timeout: float = 600.0
+    stream_timeout: float = 3600.0
+    upstream_retries: int | None = None
+    upstream_proxy: str = ""
+    ssl_cert_file: str = ""
     ping_interval: float = 15.0
     commit_after: float = 60.0
+    head_timeout: float = 10.0
+    body_timeout: float = 30.0
+    body_total_timeout: float = 300.0
+    write_timeout: float = 120.0
+    keep_alive_timeout: float = 75.0
+    drain_timeout: float = 25.0
+    max_streams: int = 2000
+    max_queue: int = 64
+    queue_timeout: float = 2.0
+    body_memory_mib: int = 256
+
+    def patience(self, provider: Provider) -> float:
+        """Seconds within which a provider must begin a streamed reply: a model nearby may have to be loaded first."""
+        return self.local_first_byte_timeout if is_near(provider.base_url) else self.first_byte_timeout
 
     def __repr__(self) -> str:
         return f"Settings({self.preferred_provider!r}, {len(self.providers)} providers)"  # never the key
@@ -83,7 +111,7 @@ def load_settings(
             try:
                 values[name.lower()] = read(held)
             except ValueError as cause:
-                problems.append(f"{name} must be {cause}, not {held!r}")
+                problems.append(f"{name} must be {cause}{'' if name in _SECRET else f', not {held!r}'}")
     try:
         config = _config(env)
         rows = load_providers(env, {**config.get("providers", {}), **(providers or {})})
@@ -130,6 +158,33 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _count(text: str) -> int:
+    if not (value := _whole(text)):
+        raise ValueError("a whole number, 1 or more")
+    return value
+
+
+def _flag(text: str) -> bool:
+    if (word := text.lower()) not in {*_YES, *_NO}:
+        raise ValueError("true or false")
+    return word in _YES
+
+
+def _proxy(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme != "http" or not parts.netloc or parts.query or parts.path not in {"", "/"}:
+        raise ValueError("an address like http://proxy.example:3128 or http://user:password@proxy.example:3128")
+    return text
+
+
+def _certificates(text: str) -> str:
+    try:
+        ssl.create_default_context(cafile=text)
+    except (OSError, ValueError):  # what ssl raises for no certificates is an OSError
+        raise ValueError("a file that holds certificates in PEM format") from None
+    return text
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for one in text.lower().split(",") if (name := one.strip()))
 
@@ -148,15 +203,38 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "MAX_OUTPUT_TOKENS": _whole,
     "PROXY_API_KEY": str,
     "PROXY_HOSTS": _names,
+    "PROXY_PUBLISHED_ON": str.lower,
+    "PROXY_OPEN": _flag,
     "OLLAMA_NUM_CTX": _whole,
     "WEB_SEARCH": str.lower,
     "WEB_SEARCH_API_KEY": str,
     "WEB_SEARCH_BASE_URL": _address,
     "CONNECT_TIMEOUT": _seconds,
+    "FIRST_BYTE_TIMEOUT": _seconds,
+    "LOCAL_FIRST_BYTE_TIMEOUT": _seconds,
     "IDLE_TIMEOUT": _seconds,
+    "ANSWER_TIMEOUT": _seconds,
+    "STREAM_TIMEOUT": _seconds,
     "PING_INTERVAL": _seconds,
+    "HEAD_TIMEOUT": _seconds,
+    "BODY_TIMEOUT": _seconds,
+    "BODY_TOTAL_TIMEOUT": _seconds,
+    "WRITE_TIMEOUT": _seconds,
+    "KEEP_ALIVE_TIMEOUT": _seconds,
+    "DRAIN_TIMEOUT": _seconds,
+    "MAX_STREAMS": _count,
+    "MAX_QUEUE": _whole,
+    "QUEUE_TIMEOUT": _seconds,
+    "BODY_MEMORY_MIB": _count,
+    "UPSTREAM_RETRIES": _whole,
+    "UPSTREAM_PROXY": _proxy,
+    "SSL_CERT_FILE": _certificates,
 }
 """Variables that set the field of their own name, and how their text is read."""
+
+
+_SECRET: Final = frozenset({"UPSTREAM_PROXY"})
+"""Variables that may hold a password, and are not repeated."""
 
 
 def sources() -> list[Path]:
@@ -180,6 +258,11 @@ def _held(path: Path) -> Mapping[str, str | None]:
 def values() -> dict[str, str]:
     """What the variables of this process hold, those of the .env files among them. Raises `SettingsError`."""
     return _environment()
+
+
+def tables_of_config() -> dict[str, dict[str, Any]]:
+    """The tables of this process's config.toml as they stand there. Raises `SettingsError`."""
+    return _config(_environment())
 
 
 def _environment() -> dict[str, str]:

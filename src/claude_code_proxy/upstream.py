@@ -9,14 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import ssl
+import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import aiohttp
+from msgspec import Struct
+from msgspec.structs import replace
 from yarl import URL
 
+from claude_code_proxy.connections import Connector
 from claude_code_proxy.credentials import Credentials
 from claude_code_proxy.dialects.base import Answer
+from claude_code_proxy.hosts import is_near
 from claude_code_proxy.wire.failure import ApiError, Failed, error, failed
 
 if TYPE_CHECKING:
@@ -28,8 +34,14 @@ if TYPE_CHECKING:
 _ERROR_BODY = 1 << 20
 """How much of an error's body is read: errors are short, and one that is not must not fill the memory."""
 
+_ERROR_WAIT = 10.0
+"""Seconds that an error's body may take to arrive."""
+
 _WHOLE_BODY = 16 << 20
-"""How much is read of an answer that is wanted whole."""
+"""How much is read of something small that is asked for beside messages."""
+
+WHOLE, STREAM = 64 << 20, 256 << 20
+"""How much is read of a whole answer, and of a stream: far more than any model says."""
 
 _USED_CONNECTIONS = 3
 """How many connections may turn out to be closed before a request is given up."""
@@ -44,34 +56,63 @@ _LAST_WORD = 0.25
 """Seconds to wait for the end of a body that has said all: longer than any healthy server needs."""
 
 
-def _not_yet() -> bool:
-    return False
+class Ends(Struct, frozen=True):
+    """The bounds of an answer, times in those of the event loop.
+
+    By `content` it must have said something, by `end` all, and in no more than `size` bytes.
+    """
+
+    content: float
+    end: float
+    size: int
 
 
 class Upstream:
     """An upstream's answer while it is read."""
 
-    __slots__ = ("_response", "answer")
+    __slots__ = ("_left", "_response", "_timer", "answer")
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
+        self._left = sys.maxsize  # bytes that it may still send
+        self._timer: asyncio.TimerHandle | None = None
         self.answer = Answer(response.status, {name.lower(): value for name, value in response.headers.items()})
 
-    async def chunks(self, ending: Callable[[], bool] = _not_yet) -> AsyncIterator[bytes]:
-        """The body as it arrives; for a short while only once `ending()`.
+    def limit(self, ends: Ends, said: Callable[[], bool]) -> None:
+        """Let reading fail once a bound is reached. `said` tells whether the answer has said anything."""
+        self._left = ends.size
+        loop = asyncio.get_running_loop()
 
-        Raises `ApiError` when it breaks off or falls silent for too long.
+        def expire() -> None:
+            if said() and loop.time() < ends.end:
+                self._timer = loop.call_at(ends.end, expire)
+            else:
+                kind = "took too long for its answer" if said() else "said nothing for too long"
+                cause = error("timeout_error", f"{self._response.url.authority} {kind}.")
+                self._response.content.set_exception(cause)
+
+        self._timer = loop.call_at(ends.content, expire)
+
+    async def read(self, *, hurry: bool = False) -> bytes:
+        """The next piece of the body as it arrives; nothing at its end, or when it is late and `hurry`.
+
+        Raises `ApiError` when it breaks off, falls silent for too long, or is too large.
         """
         try:
-            while chunk := await self._next(hurry=ending()):
-                yield chunk
+            chunk = await (self._soon() if hurry else self._response.content.readany())
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
             raise ApiError(_reason(cause, self._response.url.authority)) from cause
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise error("api_error", f"{self._response.url.authority} sent too much.", status=502)
+        return chunk
 
-    async def _next(self, *, hurry: bool) -> bytes:
-        """The next piece of the body; nothing at its end, or when it is late and `hurry`."""
-        if not hurry:
-            return await self._response.content.readany()
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises `ApiError`, see `read`."""
+        while chunk := await self.read():
+            yield chunk
+
+    async def _soon(self) -> bytes:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_COUNT):
                 return await self._response.content.readany()
@@ -81,55 +122,71 @@ class Upstream:
         """The body of an error answer, as much of it as is sensible and arrives."""
         parts: list[bytes] = []
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-            async for chunk in self._response.content.iter_any():
-                parts.append(chunk)
-                if sum(map(len, parts)) >= _ERROR_BODY:
-                    break
+            async with asyncio.timeout(_ERROR_WAIT):
+                async for chunk in self._response.content.iter_any():
+                    parts.append(chunk)
+                    if sum(map(len, parts)) >= _ERROR_BODY:
+                        break
         return b"".join(parts)[:_ERROR_BODY]
 
     async def finish(self) -> None:
         """Read to the end of a body that has said all, so that its connection can serve again."""
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+        with contextlib.suppress(ApiError, aiohttp.ClientError, TimeoutError, OSError):
             async with asyncio.timeout(_LAST_WORD):
                 while not self._response.content.at_eof():
                     await self._response.content.readany()
+
+    def close(self) -> None:
+        """Give up the answer. Its connection serves again if the body was read to its end, else it is closed."""
+        if self._timer:
+            self._timer.cancel()
+        self._response.close()
 
 
 class Pool:
     """Connections to every upstream. Opened on first use, in the loop that uses it.
 
-    `credentials` proves to each of them who asks.
+    `credentials` proves to each of them who asks. The certificates that are trusted are those of the first settings.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.credentials = Credentials()
         self._session: aiohttp.ClientSession | None = None
         self._single: aiohttp.ClientSession | None = None
+        self._trusted = settings.ssl_cert_file
         self.use(settings)
 
     def use(self, settings: Settings) -> None:
-        """Take the time limits of these settings for what is asked from now on."""
+        """Take the time limits and the proxy of these settings for what is asked from now on."""
+        self._proxy = settings.upstream_proxy or None
         self._timeout = aiohttp.ClientTimeout(
             total=None,
             sock_connect=settings.connect_timeout,
             sock_read=settings.idle_timeout,
         )
 
-    @contextlib.asynccontextmanager
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> AsyncGenerator[Upstream]:
-        """Send a request and wait for the head of its answer; the connection is closed on the way out.
+    async def send(self, url: str, body: bytes, headers: Mapping[str, str], *, by: float | None = None) -> Upstream:
+        """Send a request and wait for the head of its answer, until `by` in the time of the event loop at most.
 
-        Raises `ApiError` when the upstream cannot be reached or does not answer.
+        Raises `ApiError` when the upstream cannot be reached or does not answer. The answer is to be closed.
         """
         session = self._session = self._session or self._open()
+        host = urlsplit(url).netloc
+        limits, proxy = self._timeout, self._proxy_for(url)
         try:
-            response = await _sent(session, url, body, headers, self._timeout)
+            async with asyncio.timeout_at(by):
+                return Upstream(await _sent(session, url, body, headers, limits=limits, proxy=proxy))
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
-            raise ApiError(_reason(cause, urlsplit(url).netloc)) from cause
+            raise ApiError(_reason(cause, host)) from cause
+
+    @contextlib.asynccontextmanager
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> AsyncGenerator[Upstream]:
+        """The same as a block, at the end of which the answer is closed."""
+        upstream = await self.send(url, body, headers)
         try:
-            yield Upstream(response)
+            yield upstream
         finally:
-            response.close()  # does nothing to a connection whose body was read to its end
+            upstream.close()
 
     @contextlib.asynccontextmanager
     async def passed(
@@ -153,6 +210,7 @@ class Pool:
                 allow_redirects=False,
                 auto_decompress=False,
                 timeout=self._timeout,
+                proxy=self._proxy_for(url),
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
             raise ApiError(_reason(cause, exact.authority)) from cause
@@ -185,6 +243,7 @@ class Pool:
                     headers=headers,
                     allow_redirects=False,
                     timeout=self._timeout,
+                    proxy=self._proxy_for(url),
                 ) as response,
             ):
                 async for chunk in response.content.iter_any():
@@ -201,9 +260,13 @@ class Pool:
             if session:
                 await session.close()
 
+    def _proxy_for(self, url: str) -> str | None:
+        """The user's proxy, which is the way out: what is near is reached without."""
+        return self._proxy if self._proxy and not is_near(url) else None
+
     def _open(self, *, once: bool = False) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=once),
+            connector=Connector(limit=0, force_close=once, ssl=_trusting(self._trusted)),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"accept-encoding": "identity", "content-type": "application/json"},
             skip_auto_headers=("user-agent",),
@@ -212,7 +275,13 @@ class Pool:
 
 
 async def _sent(
-    session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str], limits: aiohttp.ClientTimeout
+    session: aiohttp.ClientSession,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    limits: aiohttp.ClientTimeout,
+    proxy: str | None,
 ) -> aiohttp.ClientResponse:
     """Send a request; where a connection turns out to have been closed long since, on another.
 
@@ -226,7 +295,13 @@ async def _sent(
         began = clock()
         try:
             return await session.post(
-                url, data=body, headers=headers, allow_redirects=False, timeout=limits, trace_request_ctx=used
+                url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=limits,
+                trace_request_ctx=used,
+                proxy=proxy,
             )
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
             if not used or not left or clock() - began > _STALE:
@@ -247,19 +322,43 @@ def _watched() -> aiohttp.TraceConfig:
     return config
 
 
+def _trusting(file: str) -> ssl.SSLContext | bool:
+    """What verifies certificates: the system's authorities, and those in the user's file."""
+    if not file:
+        return True
+    context = ssl.create_default_context()
+    context.load_verify_locations(file)
+    return context
+
+
 def _reason(cause: Exception, host: str) -> Failed:
     """Why an upstream could not be reached or stopped talking, in words that can be shown."""
     match cause:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return failed("api_error", f"The TLS certificate of {host} could not be verified.", status=502)
+        case aiohttp.ClientConnectorCertificateError():
+            why = getattr(cause.certificate_error, "verify_message", "") or "it is not trusted"
+            message = f"The TLS certificate of {host} could not be verified: {why}. See SSL_CERT_FILE for your own."
+            return _lasting(message)
+        case aiohttp.ClientConnectorSSLError():
+            return _lasting(
+                f"{host} does not speak TLS as it should. Is the provider's base URL right, https and port?"
+            )
+        case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
+            return _lasting("UPSTREAM_PROXY did not connect us. Is it right, and does it let us through?")
         case aiohttp.ConnectionTimeoutError():
             return failed("timeout_error", f"{host} did not accept a connection in time.")
         case TimeoutError():
             return failed("timeout_error", f"{host} was silent for too long.")
+        case aiohttp.ClientConnectorDNSError():
+            return _lasting(f"Cannot connect to {host} (unknown host). Is the provider's base URL right?")
         case aiohttp.ClientConnectorError():
-            code = cause.os_error.errno or 0
-            reason = os.strerror(code) if code > 0 else "unknown host"
+            reason = os.strerror(cause.os_error.errno) if cause.os_error.errno else "no reason given"
             message = f"Cannot connect to {host} ({reason}). Is it running, and is the provider's base URL right?"
             return failed("api_error", message, status=502)
+        case aiohttp.ClientResponseError():
+            return failed("api_error", f"{host} answered something that is not HTTP as it should be.", status=502)
         case _:
-            return failed("api_error", f"{host} broke the connection.", status=502)
+            return replace(failed("api_error", f"{host} broke the connection.", status=502), unanswered=True)
+
+
+def _lasting(message: str) -> Failed:
+    return replace(failed("api_error", message, status=502), lasting=True)

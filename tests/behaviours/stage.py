@@ -155,6 +155,7 @@ class Stage:
             "ANTHROPIC_API_BASE": self.anthropic.url,
             "OLLAMA_API_BASE": self.ollama.url,
             "OLLAMA_NUM_CTX": "0",
+            "UPSTREAM_RETRIES": "0",  # each answer of an upstream is tested as it is
         }
 
     async def serve(self, **env: str) -> str:

@@ -221,6 +221,7 @@ def assert_at_home(case: Case, asked: list[Asked], lines: list[str], places: Pla
 
 
 @pytest.mark.parametrize("preferred", ROWS)
+@pytest.mark.fault("S-12")
 async def test_23_every_spelling_for_every_preferred_provider(
     places: Places, preferred: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -233,6 +234,7 @@ async def test_23_every_spelling_for_every_preferred_provider(
 
 
 @pytest.mark.parametrize("preferred", ["openai", "ollama", "anthropic"])
+@pytest.mark.fault("S-12")
 async def test_23_every_spelling_in_the_url(
     places: Places, preferred: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -244,6 +246,7 @@ async def test_23_every_spelling_in_the_url(
             assert_at_home(case, places.take(), explained(case, settings, monkeypatch, capsys), places)
 
 
+@pytest.mark.fault("S-12")
 async def test_17_without_a_key_nobody_is_asked(
     places: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,6 +54,7 @@ DOORS: list[tuple[dict[str, str], int]] = [
 ]
 
 
+@pytest.mark.fault("S-10")
 async def test_57_a_secret_for_clients(stage: Stage) -> None:
     url = await stage.serve(PROXY_API_KEY=SECRET)
     for base in ("", *BASES.values()):
@@ -167,6 +168,7 @@ def weight() -> Iterator[tuple[str, int]]:
         yield name, sum(file.stat().st_size for file in files if file.is_file())
 
 
+@pytest.mark.fault("L-12", "S-20")
 async def test_58_no_network_at_the_start_and_little_weight(tmp_path: Path) -> None:
     """The seed: 100 packages, 320 MB, and a look-up of GitHub at import."""
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), ENV_FILE: ""}
@@ -184,6 +186,7 @@ async def test_58_no_network_at_the_start_and_little_weight(tmp_path: Path) -> N
     assert sum(packages.values()) < 100 << 20
 
 
+@pytest.mark.fault("L-12")
 async def test_58_little_memory(stage: Stage, tmp_path: Path) -> None:
     """The seed: 152 MB after the start, 211 MB after some hundred requests."""
     if not _read(Path("/proc/self/status")):

@@ -135,15 +135,14 @@ def assert_same_but_the_model(raw: bytes, whole: bytes, model: str) -> None:
 
 
 async def test_37_the_window_of_ollamas_models(stage: Stage) -> None:
-    """A model of the wanted window is made and asked; the README says so."""
+    """A model of the wanted window is made and asked; the documents say so."""
     async with FakeOllama([Msg([text("Hello")])], **{"qwen3:8b": Model(window=262_144)}) as ollama:
         for number, (value, window) in enumerate((("", 128_000), ("60000", 60_000), ("0", 4096))):
             url = await stage.serve(OLLAMA_API_BASE=ollama.url, OLLAMA_NUM_CTX=value)
             assert (await post(url, "/ollama:qwen3:8b/v1/messages", hello())).status == 200
             assert (len(ollama.served), ollama.served[-1].num_ctx) == (number + 1, window)
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    assert "OLLAMA_NUM_CTX" in readme
-    assert "window of `OLLAMA_NUM_CTX`" in readme
+    page = (Path(__file__).parents[2] / "docs" / "how-it-works.md").read_text("utf-8")
+    assert "window of `OLLAMA_NUM_CTX`" in page
 
 
 BETAS = "context-management-2025-06-27,prompt-caching-2024-07-31"

@@ -114,7 +114,7 @@ async def session(
         os.close(ours)
 
 
-async def piped(*words: str, env: dict[str, str], cwd: Path) -> tuple[int, str, str]:
+async def piped(*words: str, env: dict[str, str], cwd: Path, within: float = LONGEST) -> tuple[int, str, str]:
     """Run a command line without a terminal: its exit status, output and errors."""
     process = await asyncio.create_subprocess_exec(
         *(*PROGRAM, *words),
@@ -124,5 +124,5 @@ async def piped(*words: str, env: dict[str, str], cwd: Path) -> tuple[int, str, 
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), LONGEST)
+    out, err = await asyncio.wait_for(process.communicate(), within)
     return process.returncode or 0, out.decode(), err.decode()

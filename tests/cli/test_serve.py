@@ -91,7 +91,8 @@ async def test_another_of_ours_is_recognised(tmp_path: Path) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 async def test_what_cannot_be_is_told(tmp_path: Path, words: list[str], status: int, told: str) -> None:
-    got, out, err = await piped(*words, env=clean(tmp_path), cwd=tmp_path)
+    env = clean(tmp_path) | {"PROXY_API_KEY": "canary-of-the-proxy"}
+    got, out, err = await piped(*words, env=env, cwd=tmp_path)
     assert (got, out) == (status, "")
     assert told in err
     assert "Traceback" not in err

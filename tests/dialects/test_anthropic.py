@@ -25,11 +25,7 @@ def test_a_request_to_the_same_model_goes_on_byte_for_byte() -> None:
 
 
 def test_another_model_changes_its_own_field_only() -> None:
-    expected = (
-        RAW.replace(b'{ "model" : "claude-x", ', b'{"model":"other",')
-        .replace(b"1.5e3 ,", b"1.5e3,")
-        .replace(b"} }", b"}}")
-    )
+    expected = RAW.replace(b'"model" : "claude-x"', b'"model" : "other"')
     assert outgoing(DIALECT, RAW, model="other").body == expected
 
 

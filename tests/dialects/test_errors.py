@@ -213,7 +213,7 @@ KINDS: list[tuple[int, Any, str, int]] = [
     (504, b"", "timeout_error", 504),
     (529, b"", "overloaded_error", 529),
     (599, b"", "api_error", 599),
-    (302, b"", "invalid_request_error", 400),
+    (302, b"", "api_error", 502),
 ]
 
 

@@ -79,6 +79,6 @@ def test_everything_else_goes_byte_by_byte(request_: dict[str, Any]) -> None:
 def test_the_other_fields_keep_their_bytes() -> None:
     raw = json.dumps({**of("q", [OURS, said("a")], "b"), "temperature": 1.50, "x": 2**80}, indent=1).encode()
     made = outgoing(DIALECT, raw, model="other").body
-    assert b'"temperature":1.5' in made
+    assert b'"temperature": 1.5' in made
     assert str(2**80).encode() in made
     assert b"ccp1." not in made

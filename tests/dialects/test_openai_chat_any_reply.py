@@ -36,6 +36,7 @@ def _answer(deltas: list[dict[str, Any]]) -> str:
 
 
 @given(st.lists(_deltas, max_size=12), cuts(3000))
+@pytest.mark.fault("U-22", "F-02")
 def test_text_and_reasoning_arrive_whole_wherever_they_are_cut(chunks: list[dict[str, Any]], at: list[int]) -> None:
     told = read(replied(DIALECT, cut(sse(*chunks, STOP), at)))
     deltas = [one["choices"][0]["delta"] for one in chunks if one["choices"]]
@@ -44,6 +45,7 @@ def test_text_and_reasoning_arrive_whole_wherever_they_are_cut(chunks: list[dict
 
 
 @given(st.lists(inputs, min_size=1, max_size=4), st.data())
+@pytest.mark.fault("U-20")
 def test_interleaved_calls_get_their_own_arguments(values: list[dict[str, Any]], data: st.DataObject) -> None:
     rest = [json.dumps(value) for value in values]
     chunks = [piece(part(n, f"call_{n}", f"f{n}")) for n in range(len(values))]
@@ -93,6 +95,7 @@ PLACES = [(), ("choices",), ("choices", 0), ("choices", 0, "delta"), ("choices",
 
 
 @given(st.lists(st.tuples(st.sampled_from(PLACES), _json), max_size=3), st.booleans())
+@pytest.mark.fault("F-02")
 def test_odd_values_make_a_stream_or_a_failure(odd: list[tuple[tuple[Any, ...], Any]], stream: bool) -> None:  # noqa: FBT001
     chunks = [chunk(content="a"), *(_put(where, value) for where, value in odd), CALLS]
     watch = Watch()
@@ -108,6 +111,7 @@ def _put(where: tuple[Any, ...], value: Any) -> Any:
     return value
 
 
+@pytest.mark.fault("U-21", "U-28")
 def test_huge_numbers_and_deep_values_raise_nothing() -> None:
     deep: Any = 1
     for _ in range(500):
@@ -135,12 +139,14 @@ HALF = "\ud83d"
         chunk(refusal=HALF),
     ],
 )
+@pytest.mark.fault("U-22")
 def test_half_a_character_raises_nothing(odd: dict[str, Any]) -> None:
     watch = Watch()
     read(replied(DIALECT, [sse(TEXT, odd, TEXT, STOP)], watch=watch), unfinished=True)
     assert watch.over
 
 
+@pytest.mark.fault("U-22")
 def test_a_character_in_two_halves_is_one() -> None:
     told = client_gets(sse(chunk(content="a" + HALF), chunk(content="\ude00b"), STOP))
     assert told.text == "a😀b"

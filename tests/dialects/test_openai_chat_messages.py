@@ -199,6 +199,7 @@ quirks_of_any = st.fixed_dictionaries({"system_anywhere": st.booleans(), "files"
 
 
 @given(conversations, quirks_of_any)
+@pytest.mark.fault("F-04")
 def test_calls_are_followed_by_their_results_and_nothing_else(
     turns: list[dict[str, Any]], quirks: dict[str, Any]
 ) -> None:
@@ -317,6 +318,7 @@ _odd_bodies = st.fixed_dictionaries(
 
 
 @given(_odd_bodies, quirks_of_any)
+@pytest.mark.fault("F-04")
 def test_any_body_is_translated_or_refused_as_a_bad_request(request: dict[str, Any], quirks: dict[str, Any]) -> None:
     try:
         made = DIALECT.request(call(request, quirks=quirks))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
 ROOT = Path(__file__).parents[2]
 LONGEST_START = 30.0
@@ -61,6 +61,7 @@ class Proxy:
 
     url: str
     log: Log
+    process: asyncio.subprocess.Process
 
 
 class Start(Protocol):
@@ -70,8 +71,10 @@ class Start(Protocol):
 
 
 @asynccontextmanager
-async def serving(home: Path, **env: str) -> AsyncIterator[Proxy]:
-    """Run the server with these variables and no others, until the block ends."""
+async def serving(
+    home: Path, *options: str, program: Sequence[str] = ("uvicorn", "server:app"), **env: str
+) -> AsyncIterator[Proxy]:
+    """Run the server with these variables and no others, and these options of its program, until the block ends."""
     port = _free_port()
     clean = {
         "PATH": os.environ["PATH"],
@@ -80,9 +83,11 @@ async def serving(home: Path, **env: str) -> AsyncIterator[Proxy]:
         "XDG_CONFIG_HOME": str(home / "config"),
         "CLAUDE_CODE_PROXY_ENV_FILE": "",  # a developer's own .env must not decide what is tested
         "PYTHONUNBUFFERED": "1",
+        "UPSTREAM_RETRIES": "0",  # each answer of an upstream is tested as it is; test_attempts.py is about the retries
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "uvicorn", "server:app", "--host", "127.0.0.1", "--port", str(port)),
+        *(sys.executable, "-m", *program, "--host", "127.0.0.1", "--port", str(port)),
+        *options,
         cwd=ROOT,
         env=clean | env,
         stdin=asyncio.subprocess.DEVNULL,
@@ -94,7 +99,7 @@ async def serving(home: Path, **env: str) -> AsyncIterator[Proxy]:
     pump = asyncio.create_task(log.pump(process.stdout))
     try:
         await asyncio.wait_for(_until_healthy(process, f"http://127.0.0.1:{port}", log), LONGEST_START)
-        yield Proxy(f"http://127.0.0.1:{port}", log)
+        yield Proxy(f"http://127.0.0.1:{port}", log, process)
     finally:
         await _stop(process)
         await asyncio.wait_for(pump, LONGEST_STOP)

@@ -49,6 +49,7 @@ def request(path: str, body: Any) -> bytes:
 @pytest.mark.parametrize("manner", ["close", "abort"])
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("path", [CHAT, NATIVE], ids=["chat", "native"])
+@pytest.mark.fault("C-04", "C-05", "C-06")
 async def test_leaving(world: World, path: str, phase: str, manner: str) -> None:
     upstream: FakeChat | FakeMessages = world.chat if path == CHAT else world.native
     stream, writes, awaited = PHASES[phase]
@@ -69,6 +70,7 @@ async def test_leaving(world: World, path: str, phase: str, manner: str) -> None
 
 
 @pytest.mark.parametrize("path", [CHAT, NATIVE], ids=["chat", "native"])
+@pytest.mark.fault("C-04")
 async def test_leaving_disturbs_nobody_else(world: World, path: str) -> None:
     """Another request that runs at the time goes on."""
     upstream: FakeChat | FakeMessages = world.chat if path == CHAT else world.native

@@ -82,6 +82,7 @@ async def test_the_ways_to_the_messages(world: World, path: str, model: str) -> 
         ("POST", "/v1/messages/nowhere", 404),
     ],
 )
+@pytest.mark.fault("C-26")
 async def test_other_routes(world: World, method: str, path: str, status: int) -> None:
     answer = await send(world.url, path, HELLO, method=method)
     assert answer.status in {404, status}
@@ -191,6 +192,7 @@ BAD_BODIES: dict[str, Any] = {
 
 @pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"], ids=["messages", "count"])
+@pytest.mark.fault("C-17")
 async def test_bad_bodies(world: World, path: str, body: Any) -> None:
     answer = await send(world.url, path, body)
     counted_anyway = path.endswith("count_tokens") and answer.status == 200
@@ -230,6 +232,7 @@ async def parts_of(body: bytes) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("path", ["/v1/messages", NATIVE, "/v1/messages/count_tokens"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
+@pytest.mark.fault("C-20")
 async def test_forty_megabytes(world: World, path: str, *, chunked: bool) -> None:
     body = big(40_000_000)
     async with (
@@ -248,6 +251,7 @@ async def test_thirty_megabytes_are_fine(world: World) -> None:
     assert told_text(await send(world.url, "/openai:house-model-7b/v1/messages", big(30_000_000))) == "Read it all."
 
 
+@pytest.mark.fault("C-19")
 async def test_unknown_fields_are_nobodys_business(world: World) -> None:
     world.chat.use(Chat("Hello"))
     body = hello(

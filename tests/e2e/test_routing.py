@@ -36,7 +36,7 @@ background = "openai:small"
 SAID = {"stream": True}
 BUSY = Http(529, {"error": {"message": "busy"}}, {"retry-after": "7"})
 GONE = Http(404, {"error": {"message": "no such model"}})
-REFUSED = [Http(401, {"error": {"message": "bad key"}}), BUSY, GONE, Http(500, "<html>"), Http(402, {"error": "poor"})]
+REFUSED = [BUSY, GONE, Http(500, "<html>"), Http(401, {"error": {"message": "bad key"}})]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -68,6 +68,9 @@ async def test_the_next_target_answers_for_one_that_fails(world: World, tables: 
         assert "retry-after" not in answer.headers
         assert asked(world) == [["first"], ["second"], []]
     await tables.log.until("everything → openrouter:second 200")
+    world.chat.use(Chat("from the first"))
+    answer = await send(tables.url, "/v1/messages", {**HELLO, "model": "everything", "stream": stream})
+    assert asked(world) == [[], ["second", "second"], []]  # a key that was refused rests
 
 
 async def test_an_upstream_that_is_not_there_is_passed_over(world: World, proxy: Start, tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def assert_silent(world: World, *answers: Answer) -> None:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("base", OWNERS)
+@pytest.mark.fault("S-09", "S-12")
 async def test_each_key_goes_to_its_own_place(world: World, base: str, *, stream: bool) -> None:
     name, key = OWNERS[base]
     upstream = answering(world, name)
@@ -65,6 +66,7 @@ async def test_each_key_goes_to_its_own_place(world: World, base: str, *, stream
 
 
 @pytest.mark.parametrize("base", OWNERS)
+@pytest.mark.fault("S-09")
 async def test_errors_tell_no_secrets(world: World, base: str) -> None:
     upstream: FakeChat | FakeMessages = getattr(world, OWNERS[base][0])
     upstream.use(Http(401, {"type": "error", "error": {"type": "authentication_error", "message": "Bad key."}}))
@@ -102,6 +104,7 @@ async def test_a_line_for_a_request_that_failed(world: World) -> None:
     assert_silent(world)
 
 
+@pytest.mark.fault("C-28", "S-19")
 async def test_the_log_is_one_line_even_if_a_name_is_not(world: World) -> None:
     """A model name is the client's to choose; it must not forge a line of the log."""
     world.chat.use(Chat(ANSWER))

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
         ("OPENAI_BASE_URL", "not-a-url", "http"),
     ],
 )
+@pytest.mark.fault("R-18")
 async def test_a_bad_value_is_told(proxy: Start, name: str, value: str, allowed: str) -> None:
     with pytest.raises(AssertionError, match="the server did not start") as refused:
         await proxy(**{name: value})

@@ -47,6 +47,7 @@ def in_pieces(body: bytes, size: int) -> Raw:
 
 
 @pytest.mark.parametrize("size", [1, 7, 4096])
+@pytest.mark.fault("U-15")
 async def test_a_native_stream_is_the_same_byte_for_byte(world: World, size: int) -> None:
     world.native.use(in_pieces(ODD, size))
     answer = await send(world.url, NATIVE, STREAM)
@@ -124,6 +125,7 @@ CHAT_REPLY = Chat("Looking.", [Call("Read", {"file_path": "/a"})], reasoning="Hm
 @pytest.mark.parametrize("then", [(), (("abort",),)], ids=["ends", "is reset"])
 @pytest.mark.parametrize("writes", [0, 1, 2, 3, 4, 5, 6, 8])
 @pytest.mark.parametrize("path", [CHAT, NATIVE], ids=["chat", "native"])
+@pytest.mark.fault("U-05", "U-06", "U-07")
 async def test_a_stream_that_breaks_off(world: World, path: str, writes: int, then: Any) -> None:
     """It ends in an error: an HTTP one while nothing was said, an event later, and never a proper end."""
     if path == CHAT:
@@ -141,6 +143,7 @@ async def test_a_stream_that_breaks_off(world: World, path: str, writes: int, th
     assert last["error"]["type"] in {"api_error", "overloaded_error"}
 
 
+@pytest.mark.fault("U-06")
 async def test_a_native_stream_without_its_last_event(world: World) -> None:
     events = list(NATIVE_REPLY.events("m"))
     world.native.use(Raw([("raw", sse(event)) for event in events[:-1]]))
@@ -163,6 +166,7 @@ NO_ANSWER = {
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("reply", NO_ANSWER.values(), ids=NO_ANSWER)
 @pytest.mark.parametrize("path", [CHAT, NATIVE], ids=["chat", "native"])
+@pytest.mark.fault("U-13", "U-14")
 async def test_answers_that_are_none(world: World, path: str, reply: Http | Raw, *, stream: bool) -> None:
     (world.chat if path == CHAT else world.native).use(reply)
     answer = await send(world.url, path, HELLO | {"stream": stream})
@@ -212,6 +216,7 @@ ERRORS: dict[str, tuple[Http, int, str, str, dict[str, str]]] = {
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("case", ERRORS)
+@pytest.mark.fault("U-14", "U-25")
 async def test_errors_are_translated(world: World, case: str, *, stream: bool) -> None:
     reply, status, kind, words, headers = ERRORS[case]
     world.chat.use(reply)
@@ -227,6 +232,7 @@ async def test_errors_are_translated(world: World, case: str, *, stream: bool) -
 @pytest.mark.parametrize(
     ("status", "kind"), [(400, "invalid_request_error"), (404, "not_found_error"), (529, "overloaded_error")]
 )
+@pytest.mark.fault("U-25")
 async def test_native_errors_are_passed_on(world: World, status: int, kind: str, *, stream: bool) -> None:
     told = failure(status, kind, "In the upstream's own words: \u2028.", {"retry-after": "9", "x-should-retry": "true"})
     world.native.use(told)
@@ -238,6 +244,7 @@ async def test_native_errors_are_passed_on(world: World, status: int, kind: str,
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("path", [CHAT, NATIVE, "/ollama:m/v1/messages"], ids=["chat", "native", "ollama"])
+@pytest.mark.fault("U-01")
 async def test_nobody_listens(world: World, proxy: Start, path: str, *, stream: bool) -> None:
     with socket.socket() as held:  # bound but not listening: connections are refused
         held.bind(("127.0.0.1", 0))
@@ -249,6 +256,7 @@ async def test_nobody_listens(world: World, proxy: Start, path: str, *, stream: 
     assert answer.error()["type"] == "api_error"
 
 
+@pytest.mark.fault("U-14")
 async def test_an_error_inside_a_native_stream_is_passed_on(world: World) -> None:
     start, *_ = Msg([text("x")]).events("m")
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
@@ -258,6 +266,7 @@ async def test_an_error_inside_a_native_stream_is_passed_on(world: World) -> Non
     assert_told(answer, sent, "overloaded_error")
 
 
+@pytest.mark.fault("U-14")
 async def test_an_error_inside_a_chat_stream_is_told(world: World) -> None:
     broken = b'data: {"error":{"message":"The server is overloaded.","type":"server_error","code":503}}\n\n'
     world.chat.use(by=world.chat.cut(Chat("Hello there", chunk=5), 3, ("raw", broken)))

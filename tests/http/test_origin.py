@@ -68,14 +68,15 @@ async def test_this_machine_by_name_or_address(host: str) -> None:
         *("2130706433", "0x7f.1", "127.1", "\xe9vil", "localhost evil", "[::1", "::1"),
     ],
 )
+@pytest.mark.fault("S-02")
 async def test_any_other_name_is_refused(host: str, path: str) -> None:
     assert refused(await asked(path, [("host", host)]))
 
 
+@pytest.mark.fault("S-02")
 async def test_one_host_and_no_more() -> None:
-    assert refused(await asked())
-    assert refused(await asked(headers=[("host", "localhost"), ("host", "localhost")]))
-    assert refused(await asked(headers=[("host", "localhost"), ("host", "evil.test")]))
+    for hosts in ([], ["localhost", "localhost"], ["localhost", "evil.test"]):
+        assert (await asked(headers=[("host", host) for host in hosts])).status == 400
 
 
 async def test_a_name_of_the_users() -> None:
@@ -110,6 +111,7 @@ async def test_whoever_watches_may_call_it_as_they_like(path: str) -> None:
         *(("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("sec-fetch-site", "evil")),
     ],
 )
+@pytest.mark.fault("S-01")
 async def test_a_page_of_another_site_is_refused(header: tuple[str, str], path: str, method: str) -> None:
     assert refused(await asked(path, [("host", "localhost:4000"), header], method=method))
     assert refused(await asked(path, [("host", "localhost:4000"), header], method=method, PROXY_API_KEY="k"))
@@ -124,6 +126,7 @@ async def test_a_page_of_its_own_is_let_in(header: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("kind", ["text/plain", "TEXT/plain; charset=utf-8", "multipart/form-data; boundary=x"])
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+@pytest.mark.fault("S-01", "C-25")
 async def test_what_a_form_could_send_is_no_message(path: str, kind: str) -> None:
     exchange = await asked(path, [("host", "localhost"), ("content-type", kind)], method="POST")
     assert exchange.status == 415

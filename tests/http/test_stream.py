@@ -15,6 +15,8 @@ from claude_code_proxy.wire.failure import error, failed
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
+    from asgi import Message
+
 NEVER = 3600.0
 SOON = 0.001
 
@@ -116,6 +118,7 @@ PHASES: list[tuple[str, list[bytes]]] = [("before the first chunk", []), ("in th
 
 @pytest.mark.parametrize("said", [row[1] for row in PHASES], ids=[row[0] for row in PHASES])
 @pytest.mark.parametrize("pings", [True, False])
+@pytest.mark.fault("C-05")
 async def test_when_the_client_goes_the_reply_is_closed_at_once(said: list[bytes], pings: bool) -> None:  # noqa: FBT001
     line = Line(ping_after=SOON if pings else NEVER)
     line.reply.say(*said)
@@ -166,6 +169,7 @@ async def test_a_ping_that_is_not_taken_is_no_mistake(caplog: pytest.LogCaptureF
     assert caplog.records == []
 
 
+@pytest.mark.fault("U-09")
 async def test_a_quiet_line_gets_pings() -> None:
     line = Line(ping_after=SOON)
     line.reply.say(b"a")
@@ -361,3 +365,46 @@ def _script(messages: list[dict[str, Any]], finished: asyncio.Event) -> Callable
 
 async def _after(event: asyncio.Event) -> None:
     await event.wait()
+
+
+async def test_chunks_that_wait_for_nothing_hide_no_client_that_leaves() -> None:
+    """A server whose client has gone takes everything at once, and the upstream may be as quick."""
+    sent = 0
+
+    async def endless() -> AsyncGenerator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield b"x"
+
+    async def send(_: Message) -> None:
+        if sent == 1000:
+            client.disconnect()
+
+    client = Exchange()
+    stream = EventStream(endless(), "req_1", [], ping_after=NEVER, commit_after=NEVER)
+    with pytest.raises(ClientGone):
+        await stream(client.receive, send)
+    assert sent < 2000
+
+
+STOPPED = [("before the first chunk", []), ("in the middle", [b"a", b"b"])]
+
+
+@pytest.mark.parametrize("said", [row[1] for row in STOPPED], ids=[row[0] for row in STOPPED])
+async def test_a_server_that_stops_tells_the_client(said: list[bytes]) -> None:
+    line = Line()
+    line.reply.say(*said)
+    await line.reply.begun.wait()
+    await line.client.until(lambda client: client.body == b"".join(said))
+    line.task.cancel()
+    await line.ended()
+    assert line.reply.closed
+    assert line.client.whole
+    assert line.stream.failed is not None
+    assert line.stream.failed.type == "overloaded_error"
+    if said:
+        assert line.client.body.startswith(b"abevent: error\n")
+    else:
+        assert line.client.status == 503
+        assert line.client.headers["x-should-retry"] == "true"

@@ -109,6 +109,7 @@ class FakeChat(Fake[Chat]):
         """Serve `script` under `base`."""
         super().__init__(script)
         self.base, self.extras = base, extras
+        self.listed = ["gpt-4.1", "gpt-4.1-mini"]
 
     @property
     def api(self) -> str:
@@ -122,7 +123,7 @@ class FakeChat(Fake[Chat]):
         place = rec.path.removeprefix(self.base) if rec.path.startswith(self.base) else None
         match rec.method, place:
             case "GET", "/models":
-                return Http(200, {"object": "list", "data": [_model("gpt-4.1"), _model("gpt-4.1-mini")]})
+                return Http(200, {"object": "list", "data": [_model(name) for name in self.listed]})
             case "POST", "/chat/completions":
                 fault = fault_of(rec.raw, extras=self.extras)
                 return None if fault is None else _refuse(rec, 400, fault)

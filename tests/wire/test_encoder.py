@@ -29,6 +29,7 @@ def encoded(events: Sequence[Event], watch: Watch | None = None) -> bytes:
 
 
 @given(sayings(), st.sampled_from(WHOLE))
+@pytest.mark.fault("F-03", "S-13")
 def test_whatever_is_said_in_whatever_order_is_read_whole(saying: Saying, stop: Stop) -> None:
     watch = Watch()
     told = read(encoded([*saying.events, stop], watch))
@@ -63,6 +64,7 @@ def test_a_failure_ends_the_stream_in_one_error_event(saying: Saying, data: st.D
 
 
 @given(sayings(whole=False), sayings(), st.sampled_from([Stop("max_tokens"), FAILURE]))
+@pytest.mark.fault("U-29")
 def test_what_comes_after_the_end_is_ignored(saying: Saying, more: Saying, end: Stop | Failed) -> None:
     watch = Watch()
     encoder = Encoder("msg_1", "claude-x", watch)
@@ -184,6 +186,7 @@ def test_the_arguments_of_the_open_call_are_sent_as_they_come() -> None:
     assert len(encoder.feed(ToolArgs(0, "}"))) > 1  # and with it what waited
 
 
+@pytest.mark.fault("U-07")
 def test_a_failure_does_not_close_the_call_it_interrupts() -> None:
     told = read(encoded([CALL, ToolArgs(0, '{"a'), FAILURE]))
     assert told.open
@@ -195,6 +198,7 @@ def test_a_text_block_that_passes_as_it_is_has_its_text_in_deltas() -> None:
     assert read(encoded([Block(cited), Stop("end_turn")])).text == "so they say"
 
 
+@pytest.mark.fault("U-20")
 def test_many_interleaved_calls_stay_apart() -> None:
     keys = range(40)
     events: list[Event] = [ToolCall(key, f"toolu_{key}", "f") for key in keys]
@@ -204,6 +208,7 @@ def test_many_interleaved_calls_stay_apart() -> None:
     assert told.calls == [("f", {"n": key}) for key in keys]
 
 
+@pytest.mark.fault("U-15", "S-13")
 def test_the_characters_that_text_splitters_take_for_line_ends_pass() -> None:
     text = "a\u2028b\u2029c\u0085d\re\nf\x0b\x1c"
     told = read(encoded([Text(text), CALL, ToolArgs(0, json.dumps({"a": text})), Stop("end_turn")]))

@@ -113,3 +113,11 @@ def test_a_body_that_tells_nothing_is_a_failure_all_the_same(body: object) -> No
     told = from_error(body)
     assert (told.type, told.status) == ("api_error", 500)
     assert told.message
+
+
+@pytest.mark.fault("U-14")
+def test_an_upstreams_words_are_shown_without_what_colours_a_terminal_or_floods_it() -> None:
+    told = json.loads(envelope(failed("api_error", "a\x1b[2J\x00b\x9bc\n" + "x" * 1_000_000), "r"))["error"]["message"]
+    assert told.startswith("a[2Jbc\nxx")
+    assert len(told) < 5000
+    assert json.loads(envelope(failed("api_error", "\x00"), "r"))["error"]["message"]

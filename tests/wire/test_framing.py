@@ -47,6 +47,7 @@ _events = st.lists(st.lists(_lines, min_size=1, max_size=3).filter(any), max_siz
 
 
 @given(_events, st.sampled_from([b"\n", b"\r", b"\r\n"]), cuts(200))
+@pytest.mark.fault("F-01", "U-15")
 def test_events_come_out_as_they_went_in_wherever_they_are_cut(
     events: list[list[bytes]], end: bytes, at: list[int]
 ) -> None:
@@ -55,6 +56,7 @@ def test_events_come_out_as_they_went_in_wherever_they_are_cut(
 
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"data", b":", b" ", b"x", b"\xef\xbb\xbf"]), max_size=30).map(b"".join))
+@pytest.mark.fault("F-01")
 def test_cuts_do_not_matter_for_any_bytes(stream: bytes) -> None:
     assert all(isinstance(payload, bytes) for payload in items_every_way(SSE, stream))
 
@@ -67,6 +69,7 @@ def test_an_event_is_given_with_the_bytes_that_end_it() -> None:
 
 
 @pytest.mark.parametrize("framing", [SSE, Lines])
+@pytest.mark.fault("U-10")
 def test_a_very_long_line_in_small_pieces(framing: type[SSE | Lines]) -> None:
     line = b"x" * (1 << 20)
     prefix, end = (b"data: ", b"\n\n") if framing is SSE else (b"", b"\n")

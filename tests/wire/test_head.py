@@ -58,6 +58,7 @@ def test_what_is_wrong_with_a_head_is_told(body: bytes, message: str) -> None:
 
 @pytest.mark.parametrize("depth", [200, 900, 995, 1500, 5000, 200_000])
 @pytest.mark.parametrize("middle", [b"", b'"\\ud83d"'])
+@pytest.mark.fault("C-18")
 def test_deep_nesting_is_read_or_a_bad_request(depth: int, middle: bytes) -> None:
     raw = b'{"model":"m","x":' + b"[" * depth + middle + b"]" * depth + b"}"
     try:
@@ -69,6 +70,7 @@ def test_deep_nesting_is_read_or_a_bad_request(depth: int, middle: bytes) -> Non
 
 
 @given(st.binary(max_size=60) | st.binary(max_size=30).map(lambda junk: b'{"model":"' + junk + b'"}'))
+@pytest.mark.fault("F-06")
 def test_any_bytes_are_a_head_or_a_bad_request(body: bytes) -> None:
     try:
         head = decode_head(body)
@@ -114,13 +116,45 @@ HALVES: list[tuple[bytes, object]] = [
 
 
 @pytest.mark.parametrize(("raw", "value"), HALVES)
+@pytest.mark.fault("C-17")
 def test_half_a_surrogate_pair_becomes_a_replacement_character(raw: bytes, value: object) -> None:
     head = decode_head(b'{"model":"m","x":' + raw + b"}")
     assert body_of(head) == {"model": "m", "x": value}
     assert json.loads(head.with_fields(model="n"))["x"] == value
 
 
+@pytest.mark.fault("C-17")
 def test_whole_numbers_of_any_size_stay_exact() -> None:
     assert (
         body_of(decode_head(b'{"model":"m","x":123456789012345678901234567890}'))["x"] == 123456789012345678901234567890
     )
+
+
+SPLICED: list[tuple[bytes, bytes]] = [
+    (b'{"model":"m","x":[1, 2]}', b'{"model":"other","x":[1, 2]}'),
+    (
+        b' { "a" : {"model":"m"} ,\n"model" : "m" , "z":"model" } ',
+        b' { "a" : {"model":"m"} ,\n"model" : "other" , "z":"model" } ',
+    ),
+    (b'{"model":"model"}', b'{"model":"other"}'),
+    (b'{"a\\"b":"\\"model\\":","model":"m"}', b'{"a\\"b":"\\"model\\":","model":"other"}'),
+    (b'{"model":"first","a":1,"model":"last"}', b'{"model":"other","a":1}'),
+    (b'{"model":"same","a":1,"model":"same"}', b'{"model":"other","a":1}'),
+    (b'{"a":1,"model":"first","a":22,"model":"last"}', b'{"a":22,"model":"other"}'),
+    (b'{"mod\\u0065l":"m","a":1}', b'{"model":"other","a":1}'),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), SPLICED)
+def test_the_model_is_replaced_where_it_stands(body: bytes, expected: bytes) -> None:
+    assert decode_head(body).with_fields(model="other") == expected
+
+
+@given(st.dictionaries(st.text(max_size=5), inputs, max_size=6), st.integers(0, 6), st.sampled_from([None, 1]))
+def test_whatever_stands_around_it(others: dict[str, object], place: int, indent: int | None) -> None:
+    items = [(name, value) for name, value in others.items() if name not in {"model", "stream", "max_tokens"}]
+    items[place:place] = [("model", "m"), ("max_tokens", 5)]
+    head = decode_head(json.dumps(dict(items), indent=indent).encode())
+    changed = json.loads(head.with_fields(max_tokens=7, model="n"))
+    assert changed == {**json.loads(head.raw), "model": "n", "max_tokens": 7}
+    assert list(changed) == list(json.loads(head.raw))

@@ -195,6 +195,8 @@ BODIES: list[tuple[str, bytes, str | None]] = [
     ("nothing", b"", "api_error"),
     ("half a message", json.dumps(MESSAGE).encode()[:50], "api_error"),
     ("a list", b"[]", "api_error"),
+    ("nothing but nulls", json.dumps(dict.fromkeys(MESSAGE)).encode(), "api_error"),
+    ("a message without a word", json.dumps({**MESSAGE, "content": None}).encode(), None),
 ]
 
 
@@ -222,3 +224,26 @@ def test_a_whole_reply_that_is_cut_is_a_failure_that_says_why() -> None:
     watch.cut = failed("timeout_error", "silent for too long")
     assert list(tap.close()) == []
     assert watch.failed == watch.cut
+
+
+@pytest.mark.fault("U-15")
+def test_a_byte_order_mark_which_clients_do_not_expect_is_left_out() -> None:
+    stream = sse(*WHOLE)
+    assert fed_every_way(lambda: Tap(Watch()), b"\xef\xbb\xbf" + stream) == stream
+
+
+@pytest.mark.fault("U-29")
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize("last", [*END[-1:], ERROR], ids=["the end", "an error"])
+def test_nothing_passes_after_what_ends_the_stream(end: str, last: dict[str, Any]) -> None:
+    stream = sse(START, *TEXT, last, end=end)
+    assert fed_every_way(lambda: Tap(Watch()), stream + sse(*WHOLE, *WHOLE, end=end)) == stream
+
+
+@pytest.mark.fault("U-13")
+@pytest.mark.parametrize("payload", [b"null", b"[]", b"7", b'"a"', b'{"id":null,"type":null}'])
+def test_what_is_no_event_begins_no_stream(payload: bytes) -> None:
+    out, watch = tapped(b"data: " + payload + b"\n\n")
+    assert out == b""
+    assert not watch.started
+    assert watch.failed

@@ -85,6 +85,18 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
     _files(parser)
 
 
+def _certify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("certify_model", metavar="MODEL", help="provider:model, an alias, any name of a request")
+    parser.add_argument("--url", default="", metavar="PROVIDER:MODEL", help="what the URL names, if anything")
+    parser.add_argument("--local", action="store_true", help="MODEL is a small one that this machine serves for it")
+    parser.add_argument("--base-url", default="", metavar="URL", help="through a proxy that runs; gets PROXY_API_KEY")
+    parser.add_argument("--only", nargs="+", default=(), metavar="CHECK", help="some of the checks")
+    parser.add_argument("--long", action="store_true", help="a prompt that nearly fills the window, and one too long")
+    parser.add_argument("--yes", action="store_true", help="do not ask whether the cost is fine")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    _files(parser)
+
+
 def _models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("provider", nargs="?", default="", help="of this provider only")
     parser.add_argument("--search", default="", metavar="TEXT", help="whose name holds this")
@@ -159,6 +171,17 @@ COMMANDS: Final = {
             ("doctor", "look at everything; nothing that costs money is sent"),
             ("doctor openai --live", "and ask OpenAI for a few words"),
             ("doctor --json --offline", "for a script, asking nobody"),
+        ],
+    ),
+    "certify": Command(
+        "certify",
+        "try what Claude Code does on a model, and say what works and what would mend the rest",
+        _certify,
+        [
+            ("certify openrouter:qwen/qwen3-coder", "all checks; says what they take before it asks"),
+            ("certify ollama:qwen3:8b --only tool tool-result", "some"),
+            ("certify smollm2-135m --local", "a small model on this machine: no key needed"),
+            ("certify strong --yes --json", "for a script; 0 = works, 1 = with limits, 2 = does not, 3 = not known"),
         ],
     ),
     "models": Command(

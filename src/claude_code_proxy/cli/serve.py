@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from claude_code_proxy.providers import Provider
     from claude_code_proxy.settings import Settings
 
+_CONFIG = 78
+"""The exit status that sysexits.h has for a configuration that cannot be used."""
+
 _FACTORY = "claude_code_proxy.app:create_app"
 
 
@@ -31,6 +34,10 @@ def command(arguments: Namespace) -> int:
     settings = loaded()
     if arguments.local and arguments.workers > 1:
         raise CommandError("--local runs in one process: leave out --workers, or --local.")
+    from claude_code_proxy.app import bind_fault
+
+    if fault := bind_fault(arguments.host, settings):
+        raise CommandError(fault, _CONFIG)
     with bound(arguments.host, arguments.port) as listener:
         url = f"http://{address(here(arguments.host), listener.getsockname()[1])}"
         if arguments.with_stdin:
@@ -57,6 +64,7 @@ def config(app: Any, arguments: Namespace) -> uvicorn.Config:
         port=arguments.port,
         factory=isinstance(app, str),
         workers=arguments.workers,
+        proxy_headers=False,
         log_level="warning",
         access_log=False,
         **log,

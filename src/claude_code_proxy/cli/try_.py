@@ -95,7 +95,7 @@ async def _try(prompt: str, name: str, max_tokens: int) -> None:
     with shown(model) as (progress, finish):
         async with local_server(model, progress=progress) as upstream:
             settings = load_settings({ENV_FILE: ""}, providers=rows(upstream))
-            with _quiet():
+            with quiet():
                 async with running(settings) as url:
                     finish()
                     answer = await _ask(f"{url}/{PROVIDER}:{model.name}", model.name, prompt, max_tokens)
@@ -103,11 +103,11 @@ async def _try(prompt: str, name: str, max_tokens: int) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Only warnings are logged: a line about the request would land in the middle of the answer."""
+def quiet(least: int = logging.WARNING) -> Iterator[None]:
+    """Only warnings, or what is at `least` so grave, are logged: a line would land in the middle of what is told."""
     log = logging.getLogger("claude_code_proxy")
     level = log.level
-    log.setLevel(logging.WARNING)
+    log.setLevel(least)
     try:
         yield
     finally:

@@ -32,7 +32,7 @@ from claude_code_proxy.wire.framing import SSE, Whole
 from claude_code_proxy.wire.json_text import digits, fields, items
 from claude_code_proxy.wire.machine import Pipe
 from claude_code_proxy.wire.mend import Renamed, mended
-from claude_code_proxy.wire.tap import Tap, WholeTap, stop_of, usage_of
+from claude_code_proxy.wire.tap import Tap, WholeTap, is_message, stop_of, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -249,7 +249,7 @@ class MessageDecoder:
             return (failed("api_error", "The upstream answered something that is not JSON.", status=502),)
         if "error" in message:
             return (from_error(message),)
-        if "content" not in message:
+        if not is_message(message):
             return (failed("api_error", "The upstream answered something that is no message.", status=502),)
         events: list[Event] = [usage_of(message)]
         for key, block in enumerate(items(message.get("content"))):

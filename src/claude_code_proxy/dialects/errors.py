@@ -202,7 +202,8 @@ def classified(
         return Failed("invalid_request_error", message, 400)
     if status == 498 or (status in {0, 500, 503} and _OVERLOADED.search(said)):
         status = 529
-    status = status or 502
+    if status < 400:  # none, or one that is no error
+        status = 502
     kind = type_of(status)
     if status in {401, 403}:  # the proxy's own key was refused: trying again cannot help
         headers = (*headers, *_FINAL)

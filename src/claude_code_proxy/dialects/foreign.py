@@ -13,6 +13,7 @@ import msgspec
 
 from claude_code_proxy.wire import signature
 from claude_code_proxy.wire.json_text import fields, items
+from claude_code_proxy.wire.scan import holds
 
 if TYPE_CHECKING:
     from claude_code_proxy.wire.head import Head
@@ -23,7 +24,7 @@ _SIGNS: Final = (signature.MARK.encode(), b'"encrypted_content"', b'"encrypted_i
 
 def own_messages(head: Head) -> list[Any] | None:
     """The messages without what other models left; None if there is nothing of theirs."""
-    if not any(sign in head.raw for sign in _SIGNS):
+    if not holds(head.raw, *_SIGNS):
         return None
     try:
         messages = msgspec.json.decode(head.fields.get("messages", b"[]"))

@@ -14,6 +14,7 @@ from claude_code_proxy.wire.check import checked
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.head import body_of
 from claude_code_proxy.wire.json_text import fields
+from claude_code_proxy.wire.scan import holds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ _SIGNS: Final = (b'"tool_reference"', b'"document"')
 
 def plain_messages(head: Head, messages: Sequence[Any] | None) -> list[Any] | None:
     """The messages, put plainly; None if they are plain. `messages` are those to send, where not the body's own."""
-    if not any(sign in head.raw for sign in _SIGNS):
+    if not holds(head.raw, *_SIGNS):
         return None
     try:
         before = list(checked(body_of(head))["messages"] if messages is None else messages)

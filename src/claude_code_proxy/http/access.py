@@ -111,6 +111,7 @@ class Record:
         ]
         words += [f"stop={watch.stop.reason}"] if watch.stop else []
         words += [f"error={watch.failed.type}"] if watch.failed else []
+        words += [f"tried=[{printable(', '.join(self.exchange.tried))}]"] if len(self.exchange.tried) > 1 else []
         return "".join(f"{word} " for word in words)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from time import monotonic
 from typing import Any, Final, TypeAlias
 
 from claude_code_proxy.wire.failure import ApiError, Failed, envelope, error
@@ -13,12 +14,10 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 HeaderList: TypeAlias = Iterable[tuple[bytes, bytes]]
 
-_DRAIN: Final = 8
-"""A body that is too large is read and thrown away up to so many times the limit: a client that is still
-sending does not read the answer that says so."""
-
-
 _SIMPLE: Final = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
+
+_MOST_DIGITS: Final = 18
+"""Of a length that is worth reading as a number."""
 
 _IDENTITY: Final = frozenset({"", "identity"})
 
@@ -50,16 +49,20 @@ def every_header(scope: Scope) -> dict[str, str]:
     return headers
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit: int, within: float, hold: Callable[[int], None]) -> bytes:
     """The whole request body.
 
-    Raises `ApiError` (413) for one over `limit` bytes, and `ClientGone`.
+    `hold` is told of the size of each part and may refuse it. Raises `ApiError`: 413 for a body over `limit` bytes, as
+    soon as that is known; 408 for one that takes more than `within` seconds, which is looked at with each part, as the
+    server limits the time between two. Raises `ClientGone`.
+
+    What a refused client goes on sending the server reads and throws away, so that the client comes to read the answer.
     """
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-    if declared.isdigit() and int(declared) > limit * _DRAIN:
-        raise _too_large(limit)
+    if declared.isdigit() and (len(declared) > _MOST_DIGITS or int(declared) > limit):
+        raise _too_large(scope, limit)
     parts: list[bytes] = []
-    size = 0
+    size, began = 0, monotonic()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -67,15 +70,13 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         if part := message.get("body", b""):
             size += len(part)
             if size > limit:
-                parts.clear()
-            else:
-                parts.append(part)
-        if size > limit * _DRAIN:
-            raise _too_large(limit)
+                raise _too_large(scope, limit)
+            hold(len(part))
+            parts.append(part)
         if not message.get("more_body"):
             break
-    if size > limit:
-        raise _too_large(limit)
+        if monotonic() - began > within:
+            raise error("timeout_error", "The request body did not come in time.", status=408)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -105,5 +106,8 @@ def merged(first: HeaderList, second: HeaderList, request_id: str) -> list[tuple
     return list({b"request-id": request_id.encode(), **dict(first), **dict(second)}.items())
 
 
-def _too_large(limit: int) -> ApiError:
-    return error("request_too_large", f"The request body is larger than {limit >> 20} MiB.")
+def _too_large(scope: Scope, limit: int) -> ApiError:
+    """A client that asked whether to send the body keeps it, so that nothing can follow on this connection."""
+    headers = ((b"connection", b"close"),) if any(name == b"expect" for name, _ in scope["headers"]) else ()
+    message = f"The request body is larger than {limit >> 20} MiB."
+    return ApiError(Failed("request_too_large", message, 413, headers))

@@ -15,7 +15,8 @@ import orjson
 from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.gateway import Exchange
 from claude_code_proxy.http.access import Record
-from claude_code_proxy.http.asgi import client_headers, merged, read_body, send_whole
+from claude_code_proxy.http.admission import Admission
+from claude_code_proxy.http.asgi import client_headers, merged, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
 from claude_code_proxy.http.stream import while_connected
@@ -25,6 +26,7 @@ from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.failure import ApiError
 from claude_code_proxy.wire.head import decode_head
 from claude_code_proxy.wire.json_text import MOST, fields
+from claude_code_proxy.wire.scan import holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,11 +68,13 @@ class CountTokens:
         pool: Pool,
         known: Known,
         metrics: Metrics | None = None,
+        admission: Admission | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._metrics = metrics
         self._settings, self._pool, self._known, self._clock = settings, pool, known, clock
+        self._admission = admission or Admission(settings)
         self._turns: dict[str, asyncio.Semaphore] = {}  # by provider
         self._resting: dict[str, float] = {}  # providers by name, and until when
 
@@ -80,20 +84,21 @@ class CountTokens:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
         headers = admit(client_headers(scope), self._settings)
-        head = record.head = decode_head(await read_body(scope, receive, self._settings.max_body))
-        kind = "" if pinned else kind_of(head, headers, self._settings.tables.kinds)
-        target = route(pinned, head.model, self._settings, kind)
-        record.target = str(target)
-        estimate = count(head)  # which finds what is wrong with the request
-        query = scope["query_string"].decode("latin-1")
-        exchange = Exchange(head, target, record.request_id, client_headers=headers, query=query)
+        async with self._admission.admitted(scope, receive) as body:
+            head = record.head = decode_head(body)
+            kind = "" if pinned else kind_of(head, headers, self._settings.tables.kinds)
+            target = route(pinned, head.model, self._settings, kind)
+            record.target = str(target)
+            estimate = count(head)  # which finds what is wrong with the request
+            query = scope["query_string"].decode("latin-1")
+            exchange = Exchange(head, target, record.request_id, client_headers=headers, query=query)
 
-        async def tell() -> None:
-            tokens = await self._told(exchange) or self._known.calibration.factor(str(target)).of(estimate)
-            record.status = 200
-            await send_whole(send, 200, orjson.dumps({"input_tokens": tokens}), merged((), (), record.request_id))
+            async def tell() -> None:
+                tokens = await self._told(exchange) or self._known.calibration.factor(str(target)).of(estimate)
+                record.status = 200
+                await send_whole(send, 200, orjson.dumps({"input_tokens": tokens}), merged((), (), record.request_id))
 
-        await while_connected(receive, tell())
+            await while_connected(receive, tell())
 
     async def _told(self, exchange: Exchange) -> int:
         """The upstream's own count; 0 if it has none to give."""
@@ -122,7 +127,7 @@ class CountTokens:
             return 0, None
         call = exchange.call(self._settings, exchange.target.model)
         # Reading a PDF takes long.
-        counting = await asyncio.to_thread(count, call) if _PDF in call.head.raw else count(call)
+        counting = await asyncio.to_thread(count, call) if holds(call.head.raw, _PDF) else count(call)
         url, body = counting.outgoing.url, counting.outgoing.body
         key = await self._pool.credentials.headers(provider, "POST", url, body, exchange.client_headers)
         headers = {**dict(counting.outgoing.headers), **provider.headers, **key}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from claude_code_proxy.gateway import Exchange, serve
 from claude_code_proxy.http.access import Record
+from claude_code_proxy.http.admission import Admission
 from claude_code_proxy.http.advice import WindowAdvice
-from claude_code_proxy.http.asgi import client_headers, merged, read_body, send_failure, send_whole
+from claude_code_proxy.http.asgi import client_headers, merged, send_failure, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
 from claude_code_proxy.http.stream import EventStream, while_connected
@@ -30,8 +31,16 @@ if TYPE_CHECKING:
 class Messages:
     """The endpoint. `pinned` is what the URL names before it: `provider:model`, or empty."""
 
-    def __init__(self, settings: Settings, pool: Pool, known: Known, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pool: Pool,
+        known: Known,
+        metrics: Metrics | None = None,
+        admission: Admission | None = None,
+    ) -> None:
         self._settings, self._pool, self._known, self._metrics = settings, pool, known, metrics
+        self._admission = admission or Admission(settings)
         self._advice = WindowAdvice()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
@@ -41,34 +50,35 @@ class Messages:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
         settings = self._settings
         headers = admit(client_headers(scope), settings)
-        head = record.head = decode_head(await read_body(scope, receive, settings.max_body))
-        kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
-        target = route(pinned, head.model, settings, kind)
-        record.target = str(target)
-        exchange = record.exchange = Exchange(
-            head,
-            target,
-            record.request_id.removeprefix("req_"),
-            client_headers=headers,
-            query=scope["query_string"].decode("latin-1"),
-        )
-        chunks = serve(exchange, settings, self._pool, self._known)
-        if not head.stream:
-            await while_connected(receive, self._whole(send, chunks, exchange, record))
-            self._known.learn(exchange)
+        async with self._admission.admitted(scope, receive) as body:
+            head = record.head = decode_head(body)
+            kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
+            target = route(pinned, head.model, settings, kind)
+            record.target = str(target)
+            exchange = record.exchange = Exchange(
+                head,
+                target,
+                record.request_id.removeprefix("req_"),
+                client_headers=headers,
+                query=scope["query_string"].decode("latin-1"),
+            )
+            chunks = serve(exchange, settings, self._pool, self._known)
+            if not head.stream:
+                await while_connected(receive, self._whole(send, chunks, exchange, record))
+                self._known.learn(exchange)
+                self._advice.tell(exchange)
+                return
+            stream = EventStream(
+                chunks,
+                record.request_id,
+                exchange.headers,
+                ping_after=settings.ping_interval,
+                commit_after=settings.commit_after,
+            )
+            await stream(receive, send)
+            record.status, record.failed = stream.status, stream.failed
+            self._known.learn(exchange)  # the client has its whole answer
             self._advice.tell(exchange)
-            return
-        stream = EventStream(
-            chunks,
-            record.request_id,
-            exchange.headers,
-            ping_after=settings.ping_interval,
-            commit_after=settings.commit_after,
-        )
-        await stream(receive, send)
-        record.status, record.failed = stream.status, stream.failed
-        self._known.learn(exchange)  # the client has its whole answer
-        self._advice.tell(exchange)
 
     async def _whole(self, send: Send, chunks: AsyncGenerator[bytes], exchange: Exchange, record: Record) -> None:
         try:

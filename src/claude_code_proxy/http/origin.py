@@ -24,10 +24,14 @@ _OWN: Final = frozenset({b"none", b"same-origin"})
 
 
 def keep_out(scope: Scope, settings: Settings) -> None:
-    """Raises `ApiError` (403) for a request that a page of another site made, or that names no host of ours."""
+    """Let nobody else's pages in.
+
+    Raises `ApiError`: 403 for a request that a page of another site made, or that names no host of ours; 400 without
+    exactly one Host.
+    """
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     if len(hosts) != 1:
-        raise _refused("exactly one Host header is needed")
+        raise error("invalid_request_error", "Exactly one Host header is needed.", final=True)
     host = hosts[0].decode("latin-1")
     if not settings.proxy_api_key and not _is_ours(host, settings.proxy_hosts):
         raise _refused("the Host is none of this proxy's names; PROXY_HOSTS adds one")

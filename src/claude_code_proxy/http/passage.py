@@ -17,6 +17,7 @@ from msgspec import Struct
 from claude_code_proxy.dialects.anthropic import forwarded
 from claude_code_proxy.dialects.errors import as_sent
 from claude_code_proxy.http.access import Record
+from claude_code_proxy.http.admission import Admission
 from claude_code_proxy.http.asgi import ClientGone, every_header, merged
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
@@ -72,8 +73,11 @@ class Way(Struct, frozen=True):
 class Passage:
     """The endpoint."""
 
-    def __init__(self, settings: Settings, pool: Pool, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, settings: Settings, pool: Pool, metrics: Metrics | None = None, admission: Admission | None = None
+    ) -> None:
         self._settings, self._pool, self._metrics = settings, pool, metrics
+        self._admission = admission or Admission(settings)
 
     def way(self, scope: Scope) -> Way | None:
         """The way of a request; None if it is not of this kind.
@@ -109,9 +113,10 @@ class Passage:
         if "transfer-encoding" in client or client.get("content-length", "0") != "0":
             body = upload.parts()
             headers |= {"content-length": client["content-length"]} if "content-length" in client else {}
-        work = self._pass(send, (method, url, body, {**headers, **provider.headers, **key}), key.values(), record)
+        asked = (method, url, body, {**headers, **provider.headers, **key})
         try:
-            await while_connected(upload.receive, work)
+            async with self._admission.turn():
+                await while_connected(upload.receive, self._pass(send, asked, key.values(), record))
         except ClientGone:
             if upload.stalled and not record.status:
                 raise error("timeout_error", f"{provider.host} took nothing for too long.") from None

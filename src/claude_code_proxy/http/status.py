@@ -20,6 +20,7 @@ from claude_code_proxy.wire.failure import ApiError
 
 if TYPE_CHECKING:
     from claude_code_proxy.calibration import Calibration
+    from claude_code_proxy.health import Health
     from claude_code_proxy.http.asgi import Receive, Scope, Send
     from claude_code_proxy.metrics import Metrics
     from claude_code_proxy.settings import Settings
@@ -31,8 +32,8 @@ METRICS = "/metrics"
 class Status:
     """Both endpoints; the path says which."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, calibration: Calibration) -> None:
-        self._settings, self._metrics, self._calibration = settings, metrics, calibration
+    def __init__(self, settings: Settings, metrics: Metrics, calibration: Calibration, health: Health) -> None:
+        self._settings, self._metrics, self._calibration, self._health = settings, metrics, calibration, health
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
         del receive, pinned  # nothing in a body could matter
@@ -66,4 +67,5 @@ class Status:
                 target: {"context": limits.context, "max_output": limits.max_output}
                 for target, limits in metrics.limits.items()
             },
+            "breakers": self._health.told(),
         }

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.http.asgi import ClientGone, merged, send_failure
+from claude_code_proxy.http.drain import LAST_WORDS, STOPPING
 from claude_code_proxy.wire.failure import INTERNAL, ApiError, Failed, error_event
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     Work = Coroutine[None, None, None]
 
 PING: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
+
+_BREATHE: Final = 64
+"""Chunks after which others get their turn in any case: one that waits for nothing would never see its client leave."""
 
 _SSE: Final = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
 
@@ -56,7 +60,13 @@ class EventStream:
 
     async def __call__(self, receive: Receive, send: Send) -> None:
         """Raises `ClientGone` when the client closed the connection before the reply ended."""
-        await while_connected(receive, self._pump(send), beside=partial(self._keep_warm, send))
+        try:
+            await while_connected(receive, self._pump(send), beside=partial(self._keep_warm, send))
+        except asyncio.CancelledError:  # only a server that stops does that
+            if not self._over:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LAST_WORDS):
+                        await self._fail(send, STOPPING)
 
     async def _pump(self, send: Send) -> None:
         async with contextlib.aclosing(self._chunks):
@@ -66,6 +76,8 @@ class EventStream:
                         await self._begin(send)
                     self._sent += 1
                     await _put(send, {"type": "http.response.body", "body": data, "more_body": True})
+                    if not self._sent % _BREATHE:
+                        await asyncio.sleep(0)
             except ApiError as cause:
                 return await self._fail(send, cause.failed)
             except ClientGone:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.edge import answered
+from claude_code_proxy.http.guard import keep_private
 from claude_code_proxy.http.origin import keep_out
 from claude_code_proxy.http.pages import HEALTH
 from claude_code_proxy.http.status import METRICS, STATUS
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from claude_code_proxy.http.asgi import Receive, Scope, Send
+    from claude_code_proxy.http.drain import Drain
     from claude_code_proxy.http.passage import Passage
     from claude_code_proxy.settings import Settings
 
@@ -62,13 +64,16 @@ class Surface:
         passage: Passage,
         pages: Starlette,
         metrics: Metrics | None = None,
+        *,
+        drain: Drain | None = None,
     ) -> None:
         self._metrics = metrics or Metrics()
-        self._settings, self._endpoints, self._passage, self._pages = settings, endpoints, passage, pages
+        self.settings, self._endpoints, self._passage, self._pages = settings, endpoints, passage, pages
+        self._drain = drain
 
     def use(self, settings: Settings, endpoints: Mapping[str, Endpoint], passage: Passage) -> None:
         """Let these serve from now on; what the others have begun they end."""
-        self._settings, self._endpoints, self._passage = settings, endpoints, passage
+        self.settings, self._endpoints, self._passage = settings, endpoints, passage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,7 +81,10 @@ class Surface:
             return
         if scope["path"] not in HEALTH:  # which whoever watches the proxy asks for under any name
             try:
-                keep_out(scope, self._settings)
+                keep_out(scope, self.settings)
+                keep_private(scope, self.settings)
+                if self._drain:
+                    self._drain.check()
             except ApiError as cause:
                 await answered(_fail(cause), send, Record(scope, self._metrics))
                 return

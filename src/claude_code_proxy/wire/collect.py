@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
 
+from claude_code_proxy.wire.encoder import MOST_CALLS
 from claude_code_proxy.wire.events import (
     Block,
     Citation,
@@ -18,6 +19,7 @@ from claude_code_proxy.wire.events import (
     ToolCall,
     Usage,
 )
+from claude_code_proxy.wire.failure import failed
 from claude_code_proxy.wire.messages import citation_json, opening_message, settled, usage_json
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ class Collector:
                 self._say("text" if isinstance(event, Text) else "thinking", text)
             case ToolArgs(key, part) if key in self._calls:
                 self._pieces[self._calls[key]].append(part)
+            case ToolCall(key) if key not in self._calls and len(self._calls) >= MOST_CALLS:
+                self._watch.failed = failed("api_error", "The upstream asked for too many tool calls.", status=502)
             case ToolCall(key, ident, name) if key not in self._calls:
                 self._calls[key] = len(self._blocks)
                 self._add({"type": "tool_use", "id": ident, "name": name, "input": {}})

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 
@@ -26,7 +26,7 @@ from claude_code_proxy.wire.events import (
     ToolCall,
     Usage,
 )
-from claude_code_proxy.wire.failure import error_event
+from claude_code_proxy.wire.failure import error_event, failed
 from claude_code_proxy.wire.json_text import Brackets, items
 from claude_code_proxy.wire.messages import citation_json, opening_message, settled, usage_json
 
@@ -48,6 +48,14 @@ _BLOCK_STOP = b'event: content_block_stop\ndata: {"type":"content_block_stop","i
 _START = b'event: message_start\ndata: {"type":"message_start","message":%b}\n\n'
 _END = b'event: message_delta\ndata: %b\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n'
 
+MOST_CALLS: Final = 256
+LARGEST_INPUT: Final = 8 << 20
+MOST_HELD: Final = 100_000
+"""Tool calls in a reply, characters of one's arguments, events that wait for one to be whole: far beyond any sense."""
+
+_TOO_MANY: Final = failed("api_error", "The upstream asked for more tool calls than make sense.", status=502)
+_TOO_LONG: Final = failed("api_error", "The upstream's tool call is larger than makes sense.", status=502)
+
 _EMPTY: dict[str, bytes] = {
     "text": b'{"type":"text","text":""}',
     "thinking": b'{"type":"thinking","thinking":"","signature":""}',
@@ -61,7 +69,7 @@ class Encoder:
     the way (usage, stop, failure, whether anything was sent) is written to `watch`.
     """
 
-    __slots__ = ("_args", "_argued", "_called", "_head", "_held", "_index", "_open", "_unread", "_watch")
+    __slots__ = ("_args", "_argued", "_called", "_head", "_held", "_index", "_open", "_size", "_unread", "_watch")
 
     def __init__(self, message_id: str, model: str, watch: Watch) -> None:
         self._head = (message_id, model)
@@ -71,6 +79,7 @@ class Encoder:
         self._called: set[int] = set()  # keys of the calls that were opened
         self._args = Brackets()  # the arguments of the open call
         self._argued = False  # it has any
+        self._size = 0  # of them
         self._unread: list[str] = []  # pieces of them that `_args` has not read yet
         self._held: list[Event] = []  # what waits until the open call is whole
 
@@ -91,8 +100,7 @@ class Encoder:
         if isinstance(event, Failed):
             return self._fail(event)
         if self._must_wait():
-            self._held.append(event)
-            return ()
+            return self._hold(event)
         if isinstance(event, Thinking):
             return self._say("thinking", event)
         if isinstance(event, ToolCall):
@@ -150,8 +158,7 @@ class Encoder:
         if not event.text:
             return ()
         if self._must_wait():
-            self._held.append(event)
-            return ()
+            return self._hold(event)
         out = [] if self._open == kind else self._begin(kind, _EMPTY[kind])
         out.append(_DELTA % (self._index, _dumps({"type": f"{kind}_delta", kind: event.text})))
         return out
@@ -187,20 +194,24 @@ class Encoder:
     def _tool_call(self, call: ToolCall) -> Sequence[bytes]:
         if call.key in self._called:
             return ()
+        if len(self._called) >= MOST_CALLS:
+            return self._fail(_TOO_MANY)
         self._called.add(call.key)
         block: dict[str, Any] = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
         out = self._begin(call.key, _dumps(block))
-        self._args, self._argued, self._unread = Brackets(), False, []
+        self._args, self._argued, self._unread, self._size = Brackets(), False, [], 0
         return out
 
     def _tool_args(self, part: ToolArgs) -> Sequence[bytes]:
         if not part.json:
             return ()
         if part.key != self._open:
-            if part.key not in self._called:  # its call waits, and so do they
-                self._held.append(part)
-            return ()
+            # its call waits, and so do they
+            return () if part.key in self._called else self._hold(part)
         self._argued = True
+        self._size += len(part.json)
+        if self._size > LARGEST_INPUT:
+            return self._fail(_TOO_LONG)
         self._unread.append(part.json)
         out = [self._json(part.json)]
         if self._held and not self._must_wait():
@@ -216,6 +227,10 @@ class Encoder:
         if self._unread:
             self._unread = []
         return not self._args.whole
+
+    def _hold(self, event: Event) -> Sequence[bytes]:
+        self._held.append(event)
+        return self._fail(_TOO_LONG) if len(self._held) > MOST_HELD else ()
 
     def _release(self) -> list[bytes]:
         """Say what was held back; what must wait for the next unfinished call is held back again."""

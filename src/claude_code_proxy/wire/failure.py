@@ -6,6 +6,7 @@ The table is the one that the Messages API documents and Claude Code acts on: 4x
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -29,6 +30,12 @@ STATUS: Final[dict[str, int]] = {
 }
 """The HTTP status of each error type."""
 
+_LONGEST: Final = 4000
+"""Characters of a message that are shown; no provider's own is half as long."""
+
+_WORDLESS: Final = "The upstream reported an error without saying which."
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 TYPE: Final[dict[int, str]] = {
     **{status: kind for kind, status in STATUS.items()},
     408: "timeout_error",
@@ -45,6 +52,8 @@ class Failed(Struct, frozen=True):
     `message` can be told. `headers` go with the answer (`retry-after`, `x-should-retry`, a native
     upstream's own). `body` replaces the envelope: a native upstream's error, byte for byte, because the
     client acts on its exact wording. `details` stand in the envelope's error, for clients that read them.
+    `lasting`: it will not pass within seconds, so there is no sense in asking again at once. `unanswered`: the
+    upstream broke off before it had said what is wrong.
     """
 
     type: str
@@ -53,6 +62,8 @@ class Failed(Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes | None = None
     details: dict[str, Any] | None = None
+    lasting: bool = False
+    unanswered: bool = False
 
 
 class ApiError(Exception):
@@ -93,7 +104,7 @@ def from_error(body: object, status: int | None = None, *, headers: tuple[tuple[
     `status` is that of the HTTP answer; None for an error inside a stream, whose type then tells it.
     """
     told = fields(body).get("error")
-    message = fields(told).get("message") or told or "The upstream reported an error without saying which."
+    message = fields(told).get("message") or told or _WORDLESS
     named = fields(told).get("type")
     kind = named if isinstance(named, str) and named in STATUS else type_of(status or 500)
     return Failed(kind, str(message), status or STATUS[kind], headers)
@@ -113,4 +124,10 @@ def error_event(failure: Failed) -> bytes:
 
 def _error(failure: Failed) -> dict[str, Any]:
     details = {} if failure.details is None else {"details": failure.details}
-    return {"type": failure.type, "message": paired(failure.message), **details}
+    return {"type": failure.type, "message": shown(failure.message) or _WORDLESS, **details}
+
+
+def shown(message: str) -> str:
+    """An upstream's words, fit for a terminal and for whoever reads them: no control characters, no flood."""
+    text = _CONTROL.sub("", paired(message))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

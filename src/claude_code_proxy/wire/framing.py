@@ -6,12 +6,28 @@ line ends. Only LF, CR and CRLF end a line here, as the standard of server-sent 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from claude_code_proxy.wire.failure import error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_BOM = b"\xef\xbb\xbf"
+    from claude_code_proxy.wire.failure import ApiError
+
+LARGEST_EVENT: Final = 16 << 20
+"""Bytes of one event or line: images and whole replies come in one, and nothing larger makes sense."""
+
+LARGEST_BODY: Final = 64 << 20
+"""Bytes of a whole body."""
+
+BOM: Final = b"\xef\xbb\xbf"
+"""The byte order mark that a stream may begin with."""
+
+
+def too_large(most: int) -> ApiError:
+    """What is raised for something larger than any upstream has reason to send."""
+    return error("api_error", f"The upstream sent more than {most >> 20} MiB in one piece.", status=502)
 
 
 class SSE:
@@ -19,20 +35,28 @@ class SSE:
 
     Comments, ids, event names and events without data are left out. An event that the stream's end cuts
     off still counts: what matters is whether its JSON is whole, and the reader of the JSON finds that out.
+    Raises `ApiError` for an event that is too large, which is then forgotten.
     """
 
-    __slots__ = ("_data", "_fresh", "_rest")
+    __slots__ = ("_data", "_fresh", "_rest", "_size")
 
     def __init__(self) -> None:
         self._fresh = True  # nothing read yet: a byte order mark may come
         self._rest: list[bytes] = []  # pieces of the line that has not ended
         self._data: list[bytes] = []  # data lines of the event that has not ended
+        self._size = 0  # of both, in bytes; never too small
 
     def feed(self, chunk: bytes, /) -> Sequence[bytes]:
         if b"\n" not in chunk and b"\r" not in chunk:  # a piece of a long line: do not join it again and again
             self._rest.append(chunk)
+            self._grow(len(chunk))
             return ()
-        return self._lines(self._joined(chunk))
+        events = self._lines(self._joined(chunk))
+        if self._data:
+            self._grow(len(chunk))
+        else:
+            self._size = len(self._rest[0]) if self._rest else 0
+        return events
 
     def close(self) -> Sequence[bytes]:
         return self._lines(self._joined(b"") + b"\n\n")
@@ -44,7 +68,7 @@ class SSE:
             self._rest.clear()
         if self._fresh and chunk:
             self._fresh = False
-            chunk = chunk.removeprefix(_BOM)
+            chunk = chunk.removeprefix(BOM)
         return chunk
 
     def _lines(self, text: bytes) -> Sequence[bytes]:
@@ -68,21 +92,34 @@ class SSE:
                     events.append(event)
         return events
 
+    def _grow(self, size: int) -> None:
+        self._size += size
+        if self._size > LARGEST_EVENT:
+            self._rest.clear()
+            self._data.clear()
+            raise too_large(LARGEST_EVENT)
+
 
 class Lines:
-    """One JSON document a line; blank lines are left out."""
+    """One JSON document a line; blank lines are left out. Raises `ApiError` for a line that is too large."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_rest", "_size")
 
     def __init__(self) -> None:
         self._rest: list[bytes] = []
+        self._size = 0
 
     def feed(self, chunk: bytes, /) -> Sequence[bytes]:
         if b"\n" not in chunk:
             self._rest.append(chunk)
+            self._size += len(chunk)
+            if self._size > LARGEST_EVENT:
+                self._rest.clear()
+                raise too_large(LARGEST_EVENT)
             return ()
         *lines, rest = b"".join([*self._rest, chunk]).split(b"\n")
         self._rest = [rest] if rest else []
+        self._size = len(rest)
         return [line for line in lines if line.strip()]
 
     def close(self) -> Sequence[bytes]:
@@ -92,15 +129,20 @@ class Lines:
 
 
 class Whole:
-    """The whole body as one payload, once it is there."""
+    """The whole body as one payload, once it is there. Raises `ApiError` for one that is too large."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_parts", "_size")
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
+        self._size = 0
 
     def feed(self, chunk: bytes, /) -> Sequence[bytes]:
         self._parts.append(chunk)
+        self._size += len(chunk)
+        if self._size > LARGEST_BODY:
+            self._parts.clear()
+            raise too_large(LARGEST_BODY)
         return ()
 
     def close(self) -> Sequence[bytes]:

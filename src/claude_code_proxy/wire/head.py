@@ -7,7 +7,8 @@ every other byte of every other field as the client sent it.
 from __future__ import annotations
 
 import json
-from typing import Any, Final, TypeVar
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 import orjson
@@ -15,10 +16,16 @@ from msgspec import Raw, Struct
 
 from claude_code_proxy.wire.failure import error
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 _MODEL: Final = msgspec.json.Decoder(str | None)
 _STREAM: Final = msgspec.json.Decoder(bool | None)
 _NULL: Final = Raw(b"null")
+_NAME: Final = re.compile(rb'\s*[{,]\s*("(?:[^"\\]|\\.)*")\s*:\s*')
+"""A field's name, after the value before it."""
+_END: Final = re.compile(rb"\s*}\s*")
 
 T = TypeVar("T")
 
@@ -33,7 +40,10 @@ class Head(Struct, frozen=True):
 
     def with_fields(self, **values: Any) -> bytes:
         """The body with these top-level fields set (None: left out) and every other byte of every other untouched."""
-        fields = {**self.fields, **{name: msgspec.json.encode(value) for name, value in values.items()}}
+        encoded = {name: msgspec.json.encode(value) for name, value in values.items()}
+        if None not in values.values() and (spliced := _spliced(self.raw, self.fields, encoded)):
+            return spliced
+        fields = {**self.fields, **encoded}
         fields = {name: value for name, value in fields.items() if values.get(name, value) is not None}
         return b"{%b}" % b",".join(b"%b:%b" % (orjson.dumps(name), bytes(value)) for name, value in fields.items())
 
@@ -60,6 +70,29 @@ def decode_head(raw: bytes) -> Head:
     if not model or not model.strip():
         raise error("invalid_request_error", "model: must name a model")
     return Head(raw, model, bool(stream), fields)
+
+
+def _spliced(raw: bytes, fields: Mapping[str, Raw], new: Mapping[str, bytes]) -> bytes | None:
+    """The body with the new values where the old ones stand, all else left alone; None if they cannot be found.
+
+    Copying a large body once is what matters here. The pieces are as long as they were, so the way leads from one name
+    to the next; a name that stands twice, or is missing, leads astray and is noticed.
+    """
+    parts: list[bytes] = []
+    at = done = 0
+    for name, value in fields.items():
+        found = _NAME.match(raw, at)
+        if not found:
+            return None
+        at, length = found.end(), len(memoryview(value))
+        if name in new:
+            if raw[at : at + length] != bytes(value) or found[1] != b'"%b"' % name.encode():
+                return None
+            parts += (raw[done:at], new[name])
+            done = at + length
+        at += length
+    whole = len(parts) == 2 * len(new) and _END.fullmatch(raw, at)
+    return b"".join((*parts, raw[done:])) if whole else None
 
 
 def _field(fields: dict[str, Raw], name: str, decoder: msgspec.json.Decoder[T], what: str) -> T:

@@ -8,13 +8,13 @@ an HTTP error.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 
 from claude_code_proxy.wire.events import Stop, Usage
 from claude_code_proxy.wire.failure import error_event, failed, from_error
-from claude_code_proxy.wire.framing import SSE
+from claude_code_proxy.wire.framing import BOM, LARGEST_EVENT, SSE, too_large
 from claude_code_proxy.wire.json_text import MOST, fields
 
 if TYPE_CHECKING:
@@ -30,16 +30,21 @@ _SILENT: Final = frozenset({"message_start", "ping"})
 
 
 class Tap:
-    """A machine from the bytes of a native stream to the same bytes."""
+    """A machine from the bytes of a native stream to the same bytes.
 
-    __slots__ = ("_early", "_reader", "_rest", "_seam", "_stop", "_watch")
+    Raises `ApiError` for more than is sensible in one event, or before anything is said.
+    """
+
+    __slots__ = ("_early", "_fresh", "_held", "_reader", "_rest", "_seam", "_stop", "_watch")
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._reader = SSE()
+        self._fresh = True  # no event was read yet: a byte order mark may come, which clients take for a field's name
         self._rest: list[bytes] = []  # of the event that has not ended
         self._seam = b""  # its last two bytes: a boundary may be cut
         self._early: list[bytes] = []  # whole events that say nothing yet
+        self._held = 0  # bytes of what is held back
         self._stop = Stop("end_turn")
 
     def feed(self, chunk: bytes, /) -> Sequence[bytes]:
@@ -49,11 +54,16 @@ class Tap:
         if not any(mark in seam for mark in _BOUNDARIES):
             self._rest.append(chunk)
             self._seam = seam[-2:]
+            self._hold(len(chunk))
             return ()
         data = b"".join([*self._rest, chunk])
         end = max(at + len(mark) for mark in _BOUNDARIES if (at := data.rfind(mark)) >= 0)
         self._rest = [data[end:]] if end < len(data) else []
         self._seam = data[end:][-2:]
+        if self._watch.started:
+            self._held = 0
+        else:
+            self._hold(len(chunk))
         return self._pass(data[:end])
 
     def close(self) -> Sequence[bytes]:
@@ -67,12 +77,25 @@ class Tap:
                 out.append(error_event(self._watch.failed))
         return out
 
+    def _hold(self, size: int) -> None:
+        self._held += size
+        if self._held > LARGEST_EVENT:
+            self._rest.clear()
+            self._early.clear()
+            raise too_large(LARGEST_EVENT)
+
     def _pass(self, events: bytes) -> Sequence[bytes]:
+        if self._fresh:
+            self._fresh = False
+            events = events.removeprefix(BOM)
         for payload in self._reader.feed(events + b"\n" if events.endswith(b"\r") else events):
             if b'"content_block_delta"' in payload[:60]:  # nearly always
                 self._watch.started = True
             else:
                 self._look(payload)
+                if self._watch.over:
+                    events = _until(events, payload)
+                    break
         if not self._watch.started:
             self._early.append(events)
             return ()
@@ -91,7 +114,7 @@ class Tap:
         if kind == "error":
             self._watch.failed = from_error(event)
             return
-        self._watch.started = self._watch.started or kind not in _SILENT
+        self._watch.started = self._watch.started or (isinstance(kind, str) and kind not in _SILENT)
         if kind == "message_start":
             self._count(event.get("message"))
         elif kind == "message_delta":
@@ -104,6 +127,20 @@ class Tap:
 
     def _count(self, holder: object) -> None:
         self._watch.usage = self._watch.usage.updated(usage_of(holder))
+
+
+def _until(events: bytes, payload: bytes) -> bytes:
+    """The events until the end of the one that holds this payload: nothing follows what ends a stream."""
+    at = events.find(payload)
+    if at < 0:  # its data stand in several lines
+        return events
+    ends = (found + len(mark) for mark in _BOUNDARIES if (found := events.find(mark, at + len(payload))) >= 0)
+    return events[: min(ends, default=len(events))]
+
+
+def is_message(message: dict[str, Any]) -> bool:
+    """Whether a whole reply is a message at all. One without a word may have no content, but says what it is."""
+    return "content" in message and (message["content"] is not None or message.get("type") == "message")
 
 
 def _ends(rest: bytes) -> bool:
@@ -145,7 +182,7 @@ class WholeTap:
             watch.failed = failed("api_error", "The upstream answered something that is not JSON.", status=502)
         elif "error" in message:
             watch.failed = from_error(message)
-        elif "content" not in message:
+        elif not is_message(message):
             watch.failed = failed("api_error", "The upstream answered something that is no message.", status=502)
         else:
             watch.usage = usage_of(message)

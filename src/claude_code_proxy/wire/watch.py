@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from claude_code_proxy.wire.events import Usage
 from claude_code_proxy.wire.failure import failed
 
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 
 _MOST: Final = 20
 """Kinds of events that are remembered of one reply."""
+
+_CUT: Final = replace(
+    failed("api_error", "The upstream closed the stream before the reply ended.", status=502), unanswered=True
+)
 
 
 class Watch:
@@ -50,4 +56,4 @@ class Watch:
 
     def truncation(self) -> Failed:
         """The failure of a stream that closed before its end."""
-        return self.cut or failed("api_error", "The upstream closed the stream before the reply ended.", status=502)
+        return self.cut or _CUT

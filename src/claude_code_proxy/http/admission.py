@@ -1,0 +1,122 @@
+"""How much is done at once: what is too much is refused early, and what runs is not disturbed.
+
+A refusal is one that clients repeat by themselves after a short while. A request's turn comes after its key was looked
+at and its body is here, so that neither strangers nor slow clients take the place of others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Final
+
+from claude_code_proxy.http.asgi import read_body
+from claude_code_proxy.wire.failure import ApiError, Failed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from claude_code_proxy.http.asgi import Receive, Scope
+    from claude_code_proxy.settings import Settings
+
+_COME_AGAIN: Final = ((b"retry-after", b"2"), (b"x-should-retry", b"true"))
+_BUSY: Final = Failed(
+    "overloaded_error", "The proxy is busy: it is answering as many requests as it may.", 529, _COME_AGAIN
+)
+_FULL: Final = Failed("overloaded_error", "The proxy holds as many request bodies as it may.", 529, _COME_AGAIN)
+
+_log = logging.getLogger(__name__)
+
+
+class Admission:
+    """The places for requests that are being answered, and the memory for their bodies."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._running = self._held = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._refusing = False
+
+    def use(self, settings: Settings) -> None:
+        """Keep to these settings from now on."""
+        self._settings = settings
+
+    @asynccontextmanager
+    async def admitted(self, scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
+        """A request's body, and a place among the running requests.
+
+        Raises `ApiError` like `turn`, `holding` and `read_body`, and `ClientGone`.
+        """
+        settings = self._settings
+        with self.holding() as hold:
+            body = await read_body(scope, receive, settings.max_body, settings.body_total_timeout, hold)
+            async with self.turn():
+                yield body
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """A place among the running requests. Raises `ApiError` (529) if none becomes free in time."""
+        if self._running < self._settings.max_streams and not self._waiting:
+            self._running += 1
+        else:
+            await self._wait()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._next()
+
+    async def _wait(self) -> None:
+        if len(self._waiting) >= self._settings.max_queue:
+            raise self._refused(_BUSY)
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            async with asyncio.timeout(self._settings.queue_timeout):
+                await place
+        except BaseException as cause:
+            if place.done() and not place.cancelled():  # it was given to one that can no longer take it
+                self._running -= 1
+                self._next()
+            else:
+                self._waiting.remove(place)
+            if isinstance(cause, TimeoutError):
+                raise self._refused(_BUSY) from None
+            raise
+
+    def _next(self) -> None:
+        while self._waiting and self._running < self._settings.max_streams:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                self._running += 1
+        if not self._waiting:
+            self._refusing = False
+
+    @contextmanager
+    def holding(self) -> Iterator[Callable[[int], None]]:
+        """To be told of each part of a body, which is held until the end.
+
+        That raises `ApiError` (529) where there is no memory for it.
+        """
+        mine = 0
+
+        def hold(size: int) -> None:
+            nonlocal mine
+            if self._held + size > self._settings.body_memory_mib << 20:
+                raise self._refused(_FULL)
+            self._held += size
+            mine += size
+
+        try:
+            yield hold
+        finally:
+            self._held -= mine
+
+    def _refused(self, failure: Failed) -> ApiError:
+        if not self._refusing:  # once, not for each
+            self._refusing = True
+            _log.warning("%s More are told to come again.", failure.message)
+        return ApiError(failure)

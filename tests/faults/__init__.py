@@ -1,0 +1,1 @@
+"""What happens when an upstream fails, in every way it can."""
