@@ -167,7 +167,7 @@ ONLY: list[tuple[str, set[str]]] = [
     ("aiohttp", {"upstream.py", "connections.py", "local", "cli"}),
     ("starlette", {"app.py", "http"}),
     ("uvicorn", {"cli"}),
-    ("dotenv", {"settings.py"}),
+    ("dotenv", {"settings.py", "cli"}),
     ("platformdirs", {"settings.py", "local", "cli"}),
     (
         "asyncio",

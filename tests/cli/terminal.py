@@ -51,6 +51,13 @@ class Session:
         """Press keys."""
         os.write(self.terminal, keys)
 
+    async def give_up(self, key: bytes) -> None:
+        """Press a key until it has ended: one that comes between a question and the read of its answer may be lost."""
+        async with asyncio.timeout(LONGEST):
+            while self.process.returncode is None:
+                self.press(key)
+                await asyncio.sleep(0.2)
+
     async def ended(self) -> tuple[int, str]:
         """Wait for its end: the exit status and all that it has shown."""
         status = await asyncio.wait_for(self.process.wait(), LONGEST)

@@ -57,7 +57,7 @@ def command(arguments: Namespace) -> int:
             if not port:  # one that runs has settings of its own
                 aimed.target.provider.check()
         except ApiError as cause:
-            raise CommandError(f"{cause}\n`claude-code-proxy doctor` says what is set up.") from None
+            raise CommandError(f"{cause}\n{_advice(settings)}") from None
         port = port or stack.enter_context(_proxy(arguments.port or free_port()))
         aimed = _asked(settings, port, aimed)
         made = variables(settings, f"http://{_HERE}:{port}", aimed, arguments.model)
@@ -67,6 +67,12 @@ def command(arguments: Namespace) -> int:
         sys.stderr.flush()
         more = stack.enter_context(_insisting(env, made, beyond))
         return run_in_terminal([binary, *more, *beyond], env)
+
+
+def _advice(settings: Settings) -> str:
+    from claude_code_proxy.cli.local_servers import NOTHING, nothing_is_set_up
+
+    return NOTHING if nothing_is_set_up(settings) else "`claude-code-proxy doctor` says what is set up."
 
 
 def found() -> str:

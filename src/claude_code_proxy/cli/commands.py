@@ -49,6 +49,32 @@ def _code(parser: argparse.ArgumentParser) -> None:
     _files(parser)
 
 
+def _init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--into", default="", metavar="FOLDER", help="write there (default: your config folder)")
+    parser.add_argument("--provider", default="", help="the preferred provider, with --yes")
+    key = parser.add_mutually_exclusive_group()
+    key.add_argument("--key-from-env", action="store_true", help="write the key that is in the environment")
+    key.add_argument("--key-stdin", action="store_true", help="write the key that is piped in")
+    parser.add_argument("--big", default="", metavar="MODEL", help="in place of opus and sonnet")
+    parser.add_argument("--small", default="", metavar="MODEL", help="in place of haiku")
+    parser.add_argument("--tier", action="append", default=[], metavar="NAME=MODEL", help="of opus, sonnet, haiku, …")
+    parser.add_argument("--share", action="store_true", help="others will use it: make a PROXY_API_KEY")
+    parser.add_argument("--no-check", action="store_true", help="ask nobody whether the key and the models are good")
+    parser.add_argument("--yes", action="store_true", help="ask no questions")
+    parser.add_argument("--force", action="store_true", help="with --yes: replace what is there")
+    parser.add_argument("--json", action="store_true", help="with --yes: for programs")
+    _files(parser)
+
+
+def _import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="FILE", help="config.json, config.yaml or .env")
+    kinds = ("claude-code-router", "litellm", "env")
+    parser.add_argument("--from", dest="kind", choices=kinds, help="whose file it is (default: as its name ends)")
+    parser.add_argument("--into", default="", metavar="FOLDER", help="write there (default: your config folder)")
+    parser.add_argument("--write", action="store_true", help="write what is shown")
+    parser.add_argument("--force", action="store_true", help="with --write: replace what is there without asking")
+
+
 def _doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("providers", nargs="*", metavar="provider", help="look at these only")
     parser.add_argument("--json", action="store_true", help="for programs")
@@ -116,6 +142,25 @@ COMMANDS: Final = {
             ("code", "Claude Code on the models of your settings"),
             ("code --model openrouter:qwen/qwen3-coder", "on this model"),
             ('code -- -p "What does this project do?"', "with arguments for Claude Code"),
+        ],
+    ),
+    "init": Command(
+        "init",
+        "set it up: find servers and keys, choose models, write the settings",
+        _init,
+        [
+            ("init", "a few questions"),
+            ("init --yes --provider openrouter --key-from-env", "none, for a script"),
+            ("init --yes --provider ollama --big gpt-oss:20b", "with a model that is there"),
+        ],
+    ),
+    "import": Command(
+        "import_",
+        "take over the settings of claude-code-router, LiteLLM or an older .env",
+        _import,
+        [
+            ("import ~/.claude-code-router/config.json", "show what becomes of it"),
+            ("import config.yaml --write", "and write it"),
         ],
     ),
     "doctor": Command(

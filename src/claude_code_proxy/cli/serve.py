@@ -142,9 +142,12 @@ def _banner(settings: Settings, url: str) -> str:
 
 def _ready(settings: Settings) -> Iterator[str]:
     """A line for each provider that has its key, one for all that need none, and what is missing."""
+    from claude_code_proxy.cli.local_servers import NOTHING, nothing_is_set_up
     from claude_code_proxy.wire.failure import ApiError
 
     preferred = settings.providers[settings.preferred_provider]
+    if nothing_is_set_up(settings):
+        yield painted(f"  {NOTHING}", "note", sys.stderr)
     try:
         preferred.credentials()
     except ApiError as cause:

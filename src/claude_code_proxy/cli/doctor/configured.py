@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from claude_code_proxy.cli.config.secret import is_secret
 from claude_code_proxy.cli.doctor.findings import Finding, Section
 from claude_code_proxy.cli.paint import printable
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 _ALWAYS: Final = ("PREFERRED_PROVIDER", "BIG_MODEL", "SMALL_MODEL")
 """Shown with their defaults, too."""
-
-_SECRET: Final = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_CREDENTIALS")
 
 
 def look(settings: Settings | None, fault: str) -> Section:
@@ -57,11 +56,12 @@ def _values(settings: Settings | None) -> Iterator[tuple[str, str, str]]:
     except SettingsError:
         held = dict(os.environ)
     places = origins()
-    rows = settings.providers.values() if settings else ()
+    rows = list(settings.providers.values()) if settings else []
+    keys = {row.api_key_env for row in rows}
     theirs = {name for row in rows for name in (row.base_url_env, row.api_key_env, _dialect(row.name)) if name}
     for name in dict.fromkeys([*_ALWAYS, *VARIABLES, ENV_FILE, CONFIG_FILE, *sorted(theirs)]):
         if (value := held.get(name, "").strip()) or (name in held and name == ENV_FILE):
-            yield name, "set" if name.endswith(_SECRET) else printable(value), places.get(name, "?")
+            yield name, "set" if is_secret(name) or name in keys else printable(value), places.get(name, "?")
         elif name in _ALWAYS and settings:
             yield name, str(getattr(settings, name.lower())), "default"
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from claude_code_proxy.cli.doctor.findings import Finding, Section
+from claude_code_proxy.cli.key_check import key_state
+from claude_code_proxy.cli.local_servers import nothing_is_set_up
 from claude_code_proxy.cli.paint import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from claude_code_proxy.catalogue import Heard
     from claude_code_proxy.cli.doctor.live import Tried
     from claude_code_proxy.providers import Provider
     from claude_code_proxy.settings import Settings
     from claude_code_proxy.upstream import Pool
-
-_REFUSED: Final = frozenset({401, 403})
 
 
 class Seen(Struct, frozen=True):
@@ -50,6 +49,8 @@ def look(settings: Settings, names: Sequence[str], *, offline: bool, live: bool)
     findings = [finding for one, finding in zip(seen, findings, strict=True) if one not in away]
     if away:
         findings.append(Finding("ok", f"not running here: {', '.join(f'{one.provider} ({one.host})' for one in away)}"))
+    if not offline and not names and nothing_is_set_up(settings):
+        findings.insert(0, Finding("bad", "No provider has a key, and no local server runs.", "claude-code-proxy init"))
     return Section("Providers", tuple(findings), {"providers": [asdict(one) for one in seen]})
 
 
@@ -133,22 +134,10 @@ async def _one(row: Provider, settings: Settings, pool: Pool) -> tuple[Seen, str
     took = round((time.monotonic() - began) * 1000)
     told = {model.name: model.context for model in heard.models}
     used = {name: told.get(name) or known for name, known in seen.used.items()}
-    key = await _key(row, settings, pool, heard) if seen.key != "none" else "none"
+    key = await key_state(row, settings, pool, heard) if seen.key != "none" else "none"
     fault = "" if heard.models else heard.fault or ("The list is empty: no model is there." if row.colon_names else "")
     first = next(iter(used), "") or next(iter(told), "")
     return replace(seen, key=key, fault=fault, milliseconds=took, models=len(told), used=used), first
-
-
-async def _key(row: Provider, settings: Settings, pool: Pool, heard: Heard) -> str:
-    """Whether the key was taken. A list that is given without one, too, proves nothing."""
-    from claude_code_proxy.catalogue import ask
-
-    if heard.status in _REFUSED:
-        return "refused"
-    if heard.fault or row.auth in {"google", "aws"}:
-        return "not checked"
-    keyless = await ask(row, settings, pool, {}, with_key=False)
-    return "accepted" if keyless.fault else "not checked"
 
 
 def _finding(one: Seen, *, offline: bool, wanted: bool) -> Finding:
