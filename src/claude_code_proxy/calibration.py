@@ -116,7 +116,7 @@ class Calibration:
             return False
         if len(head.raw) <= _LARGEST and not holds(head.raw, *_OTHER):
             return True
-        self._waiting[target] = _USELESS
+        self._wait(target)
         return False
 
     def learn(self, target: str, head: Head, usage: Usage, context: int) -> None:
@@ -128,7 +128,7 @@ class Calibration:
         tokens = sum(part or 0 for part in (usage.input, usage.cache_read, usage.cache_write))
         if usage.input is None or not tokens:
             return
-        self._waiting[target] = _USELESS
+        self._wait(target)
         try:
             estimate = count(head)
         except ApiError:
@@ -139,6 +139,11 @@ class Calibration:
             return
         if _LEAST <= (ratio := tokens / estimate) <= _MOST:
             self._keep(target, self.factor(target).with_reply(ratio))
+
+    def _wait(self, target: str) -> None:
+        if len(self._waiting) > 2 * _KEPT:
+            self._waiting.clear()
+        self._waiting[target] = _USELESS
 
     def _keep(self, target: str, factor: Factor) -> None:
         self._factors[target] = factor
