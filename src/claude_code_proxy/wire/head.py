@@ -31,6 +31,9 @@ class Head(Struct, frozen=True):
     stream: bool
     fields: dict[str, Raw]
 
+    def __repr__(self) -> str:
+        return f"Head({self.model!r}, {len(self.raw)} bytes)"  # never what was said
+
     def with_fields(self, **values: Any) -> bytes:
         """The body with these top-level fields set (None: left out) and every other byte of every other untouched."""
         fields = {**self.fields, **{name: msgspec.json.encode(value) for name, value in values.items()}}
