@@ -327,8 +327,8 @@ def _checked_url(url: str, source: str) -> str:
     try:
         parts = urlsplit(url)
         unusable = parts.port == 0
-    except ValueError as cause:
-        message = f"{source} is no address ({cause})"
+    except ValueError:
+        message = f"{source} is no address: its host or port cannot be read"
         raise ProviderError(message) from None
     if "@" in parts.netloc:
         message = f"{source} must not hold a user name or password"

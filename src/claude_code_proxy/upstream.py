@@ -56,7 +56,7 @@ _LAST_WORD = 0.25
 """Seconds to wait for the end of a body that has said all: longer than any healthy server needs."""
 
 
-_CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
+_CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key", "api-key", "x-amz-security-token")
 
 _GUESSABLE = 6
 """Characters of a credential that is none: shorter ones are words like `any`."""
