@@ -8,14 +8,11 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import pytest_asyncio
 
 from canaries import told
 from claude_code_proxy.attempts import Attempt, Wish
@@ -24,81 +21,28 @@ from claude_code_proxy.health import Health
 from claude_code_proxy.routing import route
 from claude_code_proxy.settings import load_settings
 from claude_code_proxy.wire.head import decode_head
-from e2e.http_client import HELLO, Answer, send
-from e2e.proxy import ROOT, Proxy, serving
-from faults.ops import KEEP, sized
+from e2e.http_client import HELLO
+from e2e.proxy import ROOT
 from faults.replies import reply
-from faults.upstream import FaultUpstream
 
 from .stage import (
     ANSWER,
     CLIENT,
     FAILURES,
-    GOOGLE_TOKEN,
     KEY_OF,
     OURS,
     PLACES,
     PROMPT,
     PROXY_KEY,
-    environment,
-    google_account,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from .place import Place
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-TESTS = Path(__file__).parents[1]
 BODY = {**HELLO, "system": PROMPT, "messages": [{"role": "user", "content": f"Say {PROMPT}."}]}
-TOKENS = 999_999
 _numbers = count(1)
-
-
-@dataclass
-class Place:
-    """The server, its upstream, and what it was given."""
-
-    proxy: Proxy
-    upstream: FaultUpstream
-    env: dict[str, str]
-    private: tuple[str, ...]
-    answers: list[Answer] = field(default_factory=list)
-
-    async def ask(self, path: str, body: Any = None, *, method: str = "POST", **headers: str) -> Answer:
-        """An answer, kept."""
-        named = {"x-api-key": PROXY_KEY, "authorization": f"Bearer {CLIENT}", **headers}
-        answer = await send(self.proxy.url, path, body, method=method, **named)
-        self.answers.append(answer)
-        return answer
-
-    def log(self) -> str:
-        """All that the server has written."""
-        return "\n".join(self.proxy.log.lines)
-
-    def hidden(self) -> tuple[str, ...]:
-        """What the log must not tell."""
-        return (*OURS, *self.private, CLIENT, PROMPT, ANSWER)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
-    home = tmp_path_factory.mktemp("secrecy")
-    async with AsyncExitStack() as stack:
-        upstream = await stack.enter_async_context(FaultUpstream())
-        at = upstream.ports["plain"]
-        upstream.scripts[TOKENS] = (
-            [sized(json.dumps({"access_token": GOOGLE_TOKEN, "expires_in": 3600}).encode()), KEEP],
-        )
-        account, private = google_account(home, f"http://127.0.0.1:{at}/case-{TOKENS}")
-        env = environment(at, account, home / "config.toml")
-        talkative = {**env, "PYTHONPATH": str(TESTS), "PYTHONASYNCIODEBUG": "1"}
-        options = ("--log-level", "debug", "--loop", "asyncio")
-        proxy = await stack.enter_async_context(
-            serving(home, *options, program=("uvicorn", "secrecy.served:app"), **talkative)
-        )
-        yield Place(proxy, upstream, env, (private,))
-        proxy.log.checked = len(proxy.log.lines)  # mistakes were made on purpose
 
 
 @pytest.mark.fault("S-09")
