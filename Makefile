@@ -1,4 +1,4 @@
-.PHONY: test site load soak matrix-newest lint format lock
+.PHONY: test site load soak matrix-newest lint format lock audit sbom
 
 UV ?= uv
 
@@ -26,3 +26,10 @@ format:
 
 lock:    ## newer versions of every dependency, with their hashes
 	$(UV) lock --upgrade
+
+audit:    ## known weaknesses of what is locked; asks osv.dev
+	$(UV) audit --locked --preview-features audit-command
+
+sbom:    ## dist/sbom.json: what an installation with every extra holds (CycloneDX 1.5)
+	mkdir -p dist
+	$(UV) export -q --locked --no-dev --all-extras --format cyclonedx1.5 --preview-features sbom-export -o dist/sbom.json

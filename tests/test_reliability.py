@@ -8,7 +8,7 @@ import pytest
 
 import reliability
 
-MISSING = {"S-15"}
+MISSING: set[str] = set()
 """Rows without a test. It may only shrink."""
 
 ROWS = {name: row for group in reliability.groups() for name, row in group.rows.items()}

@@ -46,6 +46,9 @@ class Head(Struct):
         """Keep no more of the body than the names of its fields, and this estimate of its tokens."""
         self.raw, self.fields, self.tokens = b"", dict.fromkeys(self.fields, _NULL), tokens
 
+    def __repr__(self) -> str:
+        return f"Head({self.model!r}, {len(self.raw)} bytes)"  # never what was said
+
     def with_fields(self, **values: Any) -> bytes:
         """The body with these top-level fields set (None: left out) and every other byte of every other untouched."""
         encoded = {name: msgspec.json.encode(value) for name, value in values.items()}
