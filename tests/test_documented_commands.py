@@ -19,6 +19,7 @@ from dotenv import dotenv_values
 from claude_code_proxy.cli.commands import made, split
 from claude_code_proxy.cli.ports import free_port
 from cli.terminal import LONGEST, clean
+from cli.test_import import LITELLM, ROUTER, SEED
 from documented import ROOT, all_commands, spans
 from upstreams import Call, Chat, FakeChat
 
@@ -36,7 +37,7 @@ ROWS = (
     (r".*claude-code-proxy try .*", ENDS),
     (r"(uv run )?claude-code-proxy( serve)?( --(?!local)\S+( \w+)?)*", SERVES),
     (r"uv run (--extra \w+ )?uvicorn server:app .*", SERVES),
-    (r"(uv run )?claude-code-proxy (code|doctor|models|route|completion)\b.*", ENDS),
+    (r"(uv run (--extra \w+ )?)?claude-code-proxy (code|doctor|models|route|completion|init --yes|import)\b.*", ENDS),
     (r"ANTHROPIC_BASE_URL=\S+ ANTHROPIC_(AUTH_TOKEN|API_KEY)=any (npx -y @anthropic-ai/claude-code|claude)\b.*", ASKS),
     (r"cp \.env\.example \.env", ENDS),
 )
@@ -46,6 +47,7 @@ ELSEWHERE = (
     (r"python3 -m venv .* pytest", "it is what .ci/run does: tests/test_docs.py"),
     (r"curl .*", "with the real curl: tests/behaviours/test_readme_curls.py"),
     (r"claude-code-proxy certify .*", "takes minutes; against fakes and the small model: tests/cli/test_certify*.py"),
+    (r"(uv run )?claude-code-proxy init", "asks a person: tests/cli/test_init.py"),
     (r"docker .*", "needs an engine; the build and the service are replayed: tests/test_docker.py"),
     (r"(llama-server|vllm|python -m sglang\.\S+) .*", "another project's server, with a graphics card"),
 )
@@ -163,6 +165,10 @@ async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
     (tmp_path / "clone" / ".env.example").write_bytes((ROOT / ".env.example").read_bytes())
     for place in (".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions"):
         (tmp_path / place).mkdir(parents=True)
+    for name, text in {"config.json": ROUTER, "config.yaml": LITELLM, "old/.env": SEED}.items():
+        for other in (tmp_path / "clone", tmp_path / ".claude-code-router"):
+            (other / name).parent.mkdir(parents=True, exist_ok=True)
+            (other / name).write_text(text)
     call = Chat("", [Call("time", '{"zone":"UTC"}')])
     async with FakeChat([call] * 3) as openai, FakeChat(base="/api/v1", extras=True) as router:
         router.listed = ["qwen/qwen3-coder", "openai/gpt-4.1"]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROUTER = """\
 {
   // what I use
-  "APIKEY": "canary-proxy", 'LOG': true, PORT: 3456, "API_TIMEOUT_MS": "300000", "Brand": {"new": 1},
+  "APIKEY": "canary-proxy", 'LOG': true, PORT: 3456, "API_TIMEOUT_MS": "300000", "PROXY_URL": "http://u:canary@h:1", "Brand": {"new": 1},
   "Providers": [
     {
       "name": "openrouter", "api_base_url": "https://openrouter.ai/api/v1/chat/completions", "api_key": "canary-or",
@@ -93,7 +93,7 @@ router_settings:
   fallbacks: [{"gpt-4o": ["Claude-Sonnet-4-5", "local"]}, {"nowhere": ["local"]}]
   model_group_alias: {"best": "gpt-4o", "hid": {"model": "local", "hidden": true}, "bad": "nowhere"}
   routing_strategy: least-busy
-litellm_settings: {drop_params: true, request_timeout: 300, default_fallbacks: ["local"]}
+litellm_settings: {drop_params: true, request_timeout: 300, num_retries: 2, default_fallbacks: ["local"]}
 general_settings: {master_key: canary-master, database_url: "postgres://canary@x"}
 new_thing: 1
 """
@@ -139,7 +139,8 @@ def test_claude_code_router_then_routes_as_it_did(tmp_path: Path) -> None:
     }
     assert settings.tables.kinds.long_context is not None
     assert settings.tables.kinds.long_context.over == 60_000
-    assert (settings.proxy_api_key, settings.idle_timeout) == ("canary-proxy", 300.0)
+    assert (settings.proxy_api_key, settings.answer_timeout) == ("canary-proxy", 300.0)
+    assert settings.upstream_proxy == "http://u:canary@h:1"
     keys = {name: settings.providers[name].api_key for name in ("deepseek", "openrouter", "gemini", "dashscope")}
     assert keys == {"deepseek": "deep", "openrouter": "canary-or", "gemini": "canary-gemini", "dashscope": ""}
     dash, volc, like = (settings.providers[name] for name in ("my-dashscope", "volc-engine", "claude-like"))
@@ -204,7 +205,8 @@ def test_litellm_then_routes_as_it_did(tmp_path: Path) -> None:
     assert (rows["vllm"].host, rows["my-vllm"].host, rows["ollama"].host) == ("gpu:8000", "gpu:8001", "gpu:11434")
     assert rows["openai-2"].for_model("gpt-5").dialect == "openai_responses"
     assert "us-east-1" in rows["bedrock-runtime"].base_url
-    assert (settings.proxy_api_key, settings.idle_timeout) == ("canary-master", 300.0)
+    assert (settings.proxy_api_key, settings.answer_timeout) == ("canary-master", 300.0)
+    assert settings.upstream_retries == 2
     limits = settings.models["openrouter:qwen/qwen3-coder"]
     assert (limits.context, limits.max_output) == (200_000, 64_000)
 
@@ -439,6 +441,7 @@ def test_one_that_cannot_be_is_left_alone(before: str) -> None:
         ("api_key_env", False),
         ("MAX_OUTPUT_TOKENS", False),
         ("OPENAI_BASE_URL", False),
+        ("UPSTREAM_PROXY", True),
     ],
 )
 def test_which_settings_are_secrets(name: str, secret: bool) -> None:  # noqa: FBT001 # a column of the table

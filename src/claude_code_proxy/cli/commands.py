@@ -151,7 +151,7 @@ COMMANDS: Final = {
         [
             ("init", "a few questions"),
             ("init --yes --provider openrouter --key-from-env", "none, for a script"),
-            ("init --yes --provider ollama --big gpt-oss:20b", "with a model that is there"),
+            ("init --yes --provider openai --key-from-env --big gpt-4.1", "with the model of your choice"),
         ],
     ),
     "import": Command(

@@ -14,6 +14,7 @@ _THRESHOLD: Final = 60_000
 """Tokens from which on its longContext is used where the file names none."""
 
 _WAIT: Final = "API_TIMEOUT_MS"
+_WAY: Final = "PROXY_URL"
 _DATABASE: Final = "SQLite format 3"
 
 
@@ -32,7 +33,7 @@ def made_of(text: str) -> Made:
     _router(table_of(config.get("Router")), names, made)
     _fallback(table_of(config.get("fallback")), table_of(config.get("Router")), names, made)
     _proxy(config, made)
-    known = {"Providers", "providers", "Router", "fallback", "APIKEY", _WAIT}
+    known = {"Providers", "providers", "Router", "fallback", "APIKEY", _WAIT, _WAY}
     made.leave_rest(config, known, "claude-code-router")
     return made
 
@@ -124,6 +125,11 @@ def _proxy(config: dict[str, Any], made: Made) -> None:
             made.note(f"APIKEY is in {referred}: set PROXY_API_KEY to the same.")
         else:
             made.values["PROXY_API_KEY"] = key
+    if way := text_of(config.get(_WAY)):
+        if way.startswith("http://"):
+            made.values["UPSTREAM_PROXY"] = way
+        else:
+            made.leave(_WAY, "UPSTREAM_PROXY must begin with http://")
     wait = text_of(config.get(_WAIT))
     if wait.isdecimal() and 0 < int(wait) // 1000 < 86_400:
-        made.values["IDLE_TIMEOUT"] = str(int(wait) // 1000)
+        made.values["ANSWER_TIMEOUT"] = str(int(wait) // 1000)

@@ -197,8 +197,18 @@ def _settings(config: dict[str, Any], groups: dict[str, list[str]], made: Made, 
                 made.leave(f"{place}.model_group_alias {name}", f"the file has no model {group!r}")
         wait = text_of(section.get("request_timeout")) or text_of(section.get("timeout"))
         if wait.replace(".", "", 1).isdecimal() and 0 < float(wait) < 86_400:
-            made.values["IDLE_TIMEOUT"] = wait
-        known = {"fallbacks", "default_fallbacks", "model_group_alias", "request_timeout", "timeout", "master_key"}
+            made.values["ANSWER_TIMEOUT"] = wait
+        if (often := text_of(section.get("num_retries"))).isdecimal():
+            made.values["UPSTREAM_RETRIES"] = often
+        known = {
+            "num_retries",
+            "fallbacks",
+            "default_fallbacks",
+            "model_group_alias",
+            "request_timeout",
+            "timeout",
+            "master_key",
+        }
         made.leave_rest(section, known, "litellm", f"{place}.")
     if key := text_of(sections["general_settings"].get("master_key")):
         referred = variable_of(key)
