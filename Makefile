@@ -1,4 +1,4 @@
-.PHONY: test site matrix-newest lint format lock
+.PHONY: test site load soak matrix-newest lint format lock audit sbom
 
 UV ?= uv
 
@@ -11,6 +11,12 @@ site:    ## the site of README.md and docs/, in build/site
 matrix-newest:    ## what fails and what is new with the newest Claude Code; never fails itself
 	$(UV) run --group dev python scripts/newest_cli.py
 
+load:    ## a minute of each load, with its figures held against what is promised: on a machine with nothing else to do
+	LOAD_SECONDS=60 $(UV) run --group dev pytest tests/load/test_streams.py
+
+soak:    ## 20,000 requests of every kind, and what is left of them
+	SOAK=20000 $(UV) run --group dev pytest tests/load/test_soak.py
+
 lint:    ## what the conventions tests check, without the rest
 	$(UV) run --group dev pytest tests/test_conventions.py
 
@@ -20,3 +26,10 @@ format:
 
 lock:    ## newer versions of every dependency, with their hashes
 	$(UV) lock --upgrade
+
+audit:    ## known weaknesses of what is locked; asks osv.dev
+	$(UV) audit --locked --preview-features audit-command
+
+sbom:    ## dist/sbom.json: what an installation with every extra holds (CycloneDX 1.5)
+	mkdir -p dist
+	$(UV) export -q --locked --no-dev --all-extras --format cyclonedx1.5 --preview-features sbom-export -o dist/sbom.json

@@ -23,7 +23,8 @@ HEAD = """<!-- made by the tests: WRITE_RELIABILITY=1 pytest writes what they pr
 
 # What happens when something fails
 
-Each row is proven by the tests beside it. Figures were measured by them on a small machine.
+Each row is proven by the tests beside it. Figures were measured by them on a small
+machine that had other work, too.
 """
 
 

@@ -32,8 +32,13 @@ ESTIMATE = count(HEAD)
 def learned(*usages: Usage, head: Head = HEAD, context: int = 0) -> Factor:
     calibration = Calibration()
     for usage in usages:
-        calibration.learn("p:m", head, usage, context)
+        learn(calibration, "p:m", usage, head=head, context=context)
     return calibration.factor("p:m")
+
+
+def learn(calibration: Calibration, target: str, usage: Usage, *, head: Head = HEAD, context: int = 0) -> None:
+    if calibration.samples(target, head):
+        calibration.learn(target, head, usage, context)
 
 
 def times(ratio: float) -> Usage:
@@ -117,9 +122,9 @@ def test_targets_are_apart_and_the_oldest_is_forgotten() -> None:
     calibration = Calibration()
     for n in range(600):
         for _ in range(3 if n else 25):
-            calibration.learn(f"p:{n}", HEAD, times(1.3), 0)
+            learn(calibration, f"p:{n}", times(1.3))
         if n < 550:
-            calibration.learn("p:kept", HEAD, times(0.5), 0)
+            learn(calibration, "p:kept", times(0.5))
     assert not calibration.factor("p:0").calibrated
     assert calibration.factor("p:599").mean == pytest.approx(1.3, rel=0.01)
     assert len(calibration._factors) == 500

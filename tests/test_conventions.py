@@ -62,6 +62,7 @@ LAYERS: dict[str, set[str]] = {
         "ollama",
     },
     "http": {
+        "hosts",
         "wire",
         "dialects",
         "providers",

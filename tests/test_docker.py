@@ -142,6 +142,18 @@ def test_the_image_runs_as_nobody_special_and_says_how_it_is() -> None:
     assert "HEALTHCHECK" in dict(FINAL)
 
 
+@pytest.mark.fault("S-21")
+@pytest.mark.parametrize("stage", [BASE, BUILD, FINAL], ids=["base", "build", "final"])
+def test_no_layer_and_no_history_holds_a_secret(stage: list[Instruction]) -> None:
+    """What is passed to a build stays readable in the image's history; a secret comes when it runs."""
+    assert not {"ARG", "ADD", "VOLUME", "ONBUILD"} & set(dict(stage))
+    assert [name for name in variables(stage) if re.search("KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", name)] == []
+    assert [rest for name, rest in stage if name == "RUN" and re.search("--mount|curl|wget|--privileged", rest)] == []
+    roots = [word for name, rest in stage if name == "COPY" for word in rest.split() if word in {".", "/", "./."}]
+    assert roots == []
+
+
+@pytest.mark.fault("S-21")
 def test_nothing_of_the_build_reaches_the_image_but_what_is_installed() -> None:
     assert FINAL[0] == ("FROM", "base")
     assert [rest for name, rest in FINAL if name == "COPY"] == [
@@ -157,6 +169,7 @@ def test_what_is_copied_is_there_and_is_sent(path: str) -> None:
     assert sent(path)
 
 
+@pytest.mark.fault("S-21")
 @pytest.mark.parametrize(
     "path", [".env", ".git/config", ".venv/pyvenv.cfg", "tests/conftest.py", "src/x/__pycache__/y.pyc", "config.toml"]
 )
@@ -256,6 +269,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield app
     for folder in folders:
         folder.chmod(0o755)
+
+
+@pytest.mark.fault("S-21")
+def test_no_program_in_the_image_runs_as_another(image: Path) -> None:
+    assert [path for path in image.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o6000] == []
 
 
 def test_whoever_runs_the_image_may_read_it(image: Path) -> None:

@@ -27,10 +27,8 @@ def test_a_request() -> None:
     assert (metrics.running, metrics.requests) == (1, 0)
     head = decode_head(json.dumps({"model": "m", "mood": CANARY, "messages": [CANARY]}).encode())
     usage = Usage(input=10, output=2**60, cache_read=7)
-    headers = {"x-new": CANARY, "authorization": CANARY}
-    metrics.ended(
-        Outcome("messages", "openai", "gpt-5", 200, "", headers, head, usage, {"new_event"}, Limits(1000, 10))
-    )
+    metrics.drift.request({"x-new": CANARY, "authorization": CANARY}, head)
+    metrics.ended(Outcome("messages", "openai", "gpt-5", 200, "", usage, {"new_event"}, Limits(1000, 10)))
     assert (metrics.running, metrics.requests) == (0, 1)
     assert samples(metrics, "requests_total") == {("messages", "openai", "200", ""): 1}
     assert samples(metrics, "requests_running") == {("messages",): 0}

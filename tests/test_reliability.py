@@ -8,7 +8,7 @@ import pytest
 
 import reliability
 
-MISSING = {"L-01", "L-02", "L-03", "L-05", "L-09", "L-10", "R-15", "R-16", "S-15"}
+MISSING: set[str] = set()
 """Rows without a test. It may only shrink."""
 
 ROWS = {name: row for group in reliability.groups() for name, row in group.rows.items()}

@@ -97,7 +97,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     pages.state.ready = False
     drain = Drain(lambda: setattr(pages.state, "ready", False))
     passage = Passage(settings, pool, metrics, admission)
-    surface = Surface(settings, endpoints(settings, catalogue), passage, pages, metrics, drain=drain)
+    surface = Surface(settings, endpoints(settings, catalogue), passage, pages, metrics, drain=drain, here=pool.here)
     return surface
 
 

@@ -109,21 +109,26 @@ class Calibration:
         """What was learned, by target."""
         return self._factors.items()
 
+    def samples(self, target: str, head: Head) -> bool:
+        """Whether something is to be learned from this request. Asked once of each, while its body is here."""
+        if waiting := self._waiting.get(target, 0):
+            self._waiting[target] = waiting - 1
+            return False
+        if len(head.raw) <= _LARGEST and not holds(head.raw, *_OTHER):
+            return True
+        self._wait(target)
+        return False
+
     def learn(self, target: str, head: Head, usage: Usage, context: int) -> None:
-        """Learn from a request and what its upstream counted.
+        """Learn from a request that is a sample, and what its upstream counted.
 
         Nothing is learned from a prompt that might not have fitted the window (`context` tokens, 0 if unknown):
         some servers cut it and count what is left.
         """
         tokens = sum(part or 0 for part in (usage.input, usage.cache_read, usage.cache_write))
-        if usage.input is None or not tokens or len(head.raw) > _LARGEST:
+        if usage.input is None or not tokens:
             return
-        if waiting := self._waiting.get(target, 0):
-            self._waiting[target] = waiting - 1
-            return
-        self._waiting[target] = _USELESS
-        if holds(head.raw, *_OTHER):
-            return
+        self._wait(target)
         try:
             estimate = count(head)
         except ApiError:
@@ -135,9 +140,14 @@ class Calibration:
         if _LEAST <= (ratio := tokens / estimate) <= _MOST:
             self._keep(target, self.factor(target).with_reply(ratio))
 
+    def _wait(self, target: str) -> None:
+        if len(self._waiting) > 2 * _KEPT:
+            self._waiting.clear()
+        self._waiting[target] = _USELESS
+
     def _keep(self, target: str, factor: Factor) -> None:
         self._factors[target] = factor
-        self._waiting.pop(target)
+        self._waiting.pop(target, None)
         self._factors.move_to_end(target)
         if factor.replies >= _FIRST:
             self._waiting[target] = _EVERY - 1

@@ -2,7 +2,7 @@
 
 Names only (of fields, betas, types, headers, paths), never what they hold; `drift.toml` has those that are known.
 
-A request is looked at when its answer has been sent, so nobody waits for it. Its top-level fields, headers and betas
+A request is looked at when its answer has begun, so nobody waits for it. Its top-level fields, headers and betas
 are there anyway and are counted every time. Its messages are not: a long conversation would have to be parsed. They are
 looked at the first time that a client comes with these fields and betas in a body of this size (to a power of two, so a
 conversation that grows is looked at again), and then once in `EVERY` requests. So the counts of what is inside messages

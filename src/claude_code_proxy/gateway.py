@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -21,13 +21,14 @@ from claude_code_proxy.tables import Limits
 from claude_code_proxy.upstream import STREAM, WHOLE, Ends
 from claude_code_proxy.web_search import searched
 from claude_code_proxy.windows import LOUD, SILENT, limits_of, too_long
+from claude_code_proxy.wire.counting import at_most, count
 from claude_code_proxy.wire.failure import ApiError, failed
 from claude_code_proxy.wire.machine import Pipe
 from claude_code_proxy.wire.scan import holds
 from claude_code_proxy.wire.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 
     from claude_code_proxy.attempts import Attempt
     from claude_code_proxy.dialects.base import Answer, Dialect
@@ -78,11 +79,28 @@ class Known(Struct, frozen=True):
         held = preparation.window(provider, model, settings) if preparation else None
         return limits_of(provider, model, settings, self.told(provider, model), held=held)
 
+    async def let_go(self, exchange: Exchange) -> None:
+        """Keep of the client's body, whose reply has begun, an estimate of its tokens.
+
+        It is a good one where it will be wanted: for a sample, or as the upstream is not known to count or may not come
+        to it. Else it is made of the size alone, which costs nothing.
+        """
+        head, target = exchange.head, str(exchange.target)
+        exchange.sampled = self.calibration.samples(target, head)
+        counts = self.calibration.factor(target).replies and "stop_sequences" not in head.fields
+        if exchange.sampled or not counts:
+            with suppress(ApiError):  # the upstream knew what to do with it
+                head.let_go(await asyncio.to_thread(count, head) if len(head.raw) > _LARGE else count(head))
+                return
+        head.let_go(round(at_most(head)))
+
     def learn(self, exchange: Exchange) -> None:
         """Learn from what the upstream counted, when the reply of an exchange has ended well."""
-        if exchange.asked and exchange.watch.stop:
-            usage, context = exchange.watch.usage, exchange.limits.context
-            self.calibration.learn(str(exchange.target), exchange.head, usage, context)
+        target, head = str(exchange.target), exchange.head
+        if head.raw:
+            exchange.sampled = self.calibration.samples(target, head)
+        if exchange.sampled and exchange.asked and exchange.watch.stop:
+            self.calibration.learn(target, head, exchange.watch.usage, exchange.limits.context)
 
 
 class Exchange:
@@ -90,10 +108,14 @@ class Exchange:
 
     The first part is given; `headers` (of the upstream, for the client) and `watch` fill while it is served, and then
     `limits` are the target's and `asked` says that its upstream was sent the request. `tried` lists all attempts.
-    `client_headers` have names in lower case. `seed` is unique to the exchange.
+    `client_headers` have names in lower case. `seed` is unique to the exchange. `sampled`: the calibration is to learn
+    from it.
     """
 
-    __slots__ = ("asked", "client_headers", "head", "headers", "limits", "query", "seed", "target", "tried", "watch")
+    __slots__ = (
+        *("asked", "client_headers", "head", "headers", "limits", "query", "sampled", "seed", "target", "tried"),
+        "watch",
+    )
 
     def __init__(
         self,
@@ -108,6 +130,7 @@ class Exchange:
         self.client_headers, self.query = client_headers, query
         self.headers: list[tuple[bytes, bytes]] = []
         self.tried: list[str] = []
+        self.sampled = False
         self.turn_to(target)
 
     def turn_to(self, target: Target) -> None:
@@ -140,8 +163,11 @@ async def serve(
     settings: Settings,
     pool: Pool,
     known: Known,
+    begun: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[bytes]:
     """The reply, as it comes, in the form the client asked for.
+
+    `begun` is called when its first bytes have been taken: nobody else is asked from then on.
 
     Nothing is yielded before the upstream has said something, so whatever goes wrong until then is an
     `ApiError` and can still be an HTTP error, unless another attempt does better. A stream that breaks off later
@@ -154,10 +180,12 @@ async def serve(
 
     reply = await first_reply(_wish(exchange, settings), known.health, ask)
     with closing(reply):
-        data = reply.first
-        while data:
+        if data := reply.first:
             yield data
-            data = await reply.more()
+            if begun:
+                await begun()
+            while data := await reply.more():
+                yield data
         await reply.finish()
 
 

@@ -20,9 +20,7 @@ from claude_code_proxy.wire.events import Usage
 from claude_code_proxy.wire.failure import STATUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from claude_code_proxy.wire.head import Head
+    from collections.abc import Callable, Iterable, Iterator
 
 MOST: Final = 500
 """Sets of labels of a metric that are told apart; names of models come from clients."""
@@ -38,8 +36,8 @@ class Outcome(Struct, frozen=True):
     """What became of a request, known when its answer has ended.
 
     `status` is the HTTP status that was sent or, for a client that left, 499. `error` is the type of the failure,
-    empty if there was none. `headers` have names in lower case. `unknown` are kinds of the upstream's events that were
-    passed over. `limits` are the model's, as far as they are known.
+    empty if there was none. `unknown` are kinds of the upstream's events that were passed over. `limits` are the
+    model's, as far as they are known.
     """
 
     endpoint: str
@@ -47,8 +45,6 @@ class Outcome(Struct, frozen=True):
     model: str = ""
     status: int = 0
     error: str = ""
-    headers: Mapping[str, str] = {}
-    head: Head | None = None
     usage: Usage = Usage()
     unknown: Iterable[str] = ()
     limits: Limits = Limits()
@@ -138,7 +134,6 @@ class Metrics:
             self.limits[f"{outcome.provider}:{outcome.model}"] = outcome.limits
             if len(self.limits) > MOST:
                 self.limits.popitem(last=False)
-        self.drift.request(outcome.headers, outcome.head)
         self.drift.count("event", outcome.unknown)
         self.drift.count("error", [outcome.error] if outcome.error else ())
 

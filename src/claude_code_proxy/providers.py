@@ -333,13 +333,19 @@ def _checked_url(url: str, source: str) -> str:
     try:
         parts = urlsplit(url)
         unusable = parts.port == 0
-    except ValueError as cause:
-        message = f"{source} is no address ({cause}): {url!r}"
+    except ValueError:
+        message = f"{source} is no address: its host or port cannot be read"
         raise ProviderError(message) from None
-    if url and (unusable or parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment):
-        message = f"{source} must be an http:// or https:// address without a query, not {url!r}"
-        raise ProviderError(message)
-    if parts.username or parts.password:
+    if "@" in parts.netloc:
         message = f"{source} must not hold a user name or password"
         raise ProviderError(message)
+    if url and (unusable or parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment):
+        message = f"{source} must be an http:// or https:// address without a query{_but(url)}"
+        raise ProviderError(message)
     return url.rstrip("/")
+
+
+def _but(url: str) -> str:
+    """What an address is in place of what it should be; nothing of what may be a key that was put in its place."""
+    place, query, _ = url.partition("?")
+    return f", not {place + query!r}" if "://" in url else ""

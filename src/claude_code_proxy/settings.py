@@ -233,7 +233,7 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
 """Variables that set the field of their own name, and how their text is read."""
 
 
-_SECRET: Final = frozenset({"UPSTREAM_PROXY"})
+_SECRET: Final = frozenset({"UPSTREAM_PROXY", "WEB_SEARCH_BASE_URL"})
 """Variables that may hold a password, and are not repeated."""
 
 

@@ -22,7 +22,7 @@ from yarl import URL
 from claude_code_proxy.connections import Connector
 from claude_code_proxy.credentials import Credentials
 from claude_code_proxy.dialects.base import Answer
-from claude_code_proxy.hosts import is_near
+from claude_code_proxy.hosts import Here, is_near
 from claude_code_proxy.wire.failure import ApiError, Failed, error, failed
 
 if TYPE_CHECKING:
@@ -54,6 +54,12 @@ _LAST_COUNT = 2.0
 
 _LAST_WORD = 0.25
 """Seconds to wait for the end of a body that has said all: longer than any healthy server needs."""
+
+
+_CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key", "api-key", "x-amz-security-token")
+
+_GUESSABLE = 6
+"""Characters of a credential that is none: shorter ones are words like `any`."""
 
 
 class Ends(Struct, frozen=True):
@@ -127,7 +133,7 @@ class Upstream:
                     parts.append(chunk)
                     if sum(map(len, parts)) >= _ERROR_BODY:
                         break
-        return b"".join(parts)[:_ERROR_BODY]
+        return _hushed(b"".join(parts)[:_ERROR_BODY], self._response.request_info.headers)
 
     async def finish(self) -> None:
         """Read to the end of a body that has said all, so that its connection can serve again."""
@@ -146,11 +152,12 @@ class Upstream:
 class Pool:
     """Connections to every upstream. Opened on first use, in the loop that uses it.
 
-    `credentials` proves to each of them who asks. The certificates that are trusted are those of the first settings.
+    `credentials` proves to each of them who asks; `here` knows our own addresses, which are no upstream's. The
+    certificates that are trusted are those of the first settings.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.credentials = Credentials()
+        self.credentials, self.here = Credentials(), Here()
         self._session: aiohttp.ClientSession | None = None
         self._single: aiohttp.ClientSession | None = None
         self._trusted = settings.ssl_cert_file
@@ -170,6 +177,7 @@ class Pool:
 
         Raises `ApiError` when the upstream cannot be reached or does not answer. The answer is to be closed.
         """
+        self._not_here(url)
         session = self._session = self._session or self._open()
         host = urlsplit(url).netloc
         limits, proxy = self._timeout, self._proxy_for(url)
@@ -196,6 +204,7 @@ class Pool:
 
         What is passed on while it comes cannot be sent twice, so it never goes on a connection that was used before.
         """
+        self._not_here(url)
         if body is None:
             session = self._session = self._session or self._open()
         else:
@@ -231,6 +240,8 @@ class Pool:
         Raises `ApiError` when the upstream cannot be reached, takes longer than `within` seconds for all of it,
         or sends more than is sensible.
         """
+        if content is not None:  # a list of models that is our own is known by its mark
+            self._not_here(url)
         session = self._session = self._session or self._open()
         host, body = urlsplit(url).netloc, bytearray()
         try:
@@ -253,6 +264,11 @@ class Pool:
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
             raise ApiError(_reason(cause, host)) from cause
         return response.status, bytes(body)
+
+    def _not_here(self, url: str) -> None:
+        if self.here.leads(url):
+            message = f"{urlsplit(url).netloc} is this proxy itself. Set the provider's base URL to the provider's own."
+            raise error("invalid_request_error", message, final=True)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -358,6 +374,14 @@ def _reason(cause: Exception, host: str) -> Failed:
             return failed("api_error", f"{host} answered something that is not HTTP as it should be.", status=502)
         case _:
             return replace(failed("api_error", f"{host} broke the connection.", status=502), unanswered=True)
+
+
+def _hushed(body: bytes, sent: Mapping[str, str]) -> bytes:
+    """An error's body without the credentials that the request carried: some repeat what they refuse."""
+    for name in _CREDENTIALS:
+        if len(secret := sent.get(name, "").rpartition(" ")[2]) >= _GUESSABLE:
+            body = body.replace(secret.encode(), b"***")
+    return body
 
 
 def _lasting(message: str) -> Failed:

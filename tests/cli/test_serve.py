@@ -52,6 +52,7 @@ async def test_without_a_key_it_tells_which_is_missing(tmp_path: Path) -> None:
         assert "canary" not in shell.screen
 
 
+@pytest.mark.fault("R-15")
 async def test_a_taken_port_is_told_with_what_holds_it(tmp_path: Path) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))

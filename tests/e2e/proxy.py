@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 
+from canaries import secrets_of
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 LONGEST_START = 30.0
@@ -47,6 +49,11 @@ class Log:
 
         async with self.news:
             return await asyncio.wait_for(self.news.wait_for(those), LONGEST_WAIT)
+
+    def keeps(self, env: Mapping[str, str]) -> None:
+        """Fail if any secret of these variables was printed, ever."""
+        for secret in secrets_of(env):
+            assert not any(secret in line for line in self.lines), "a key is in the log"
 
     def check(self) -> None:
         """Fail if a traceback was printed since the last check."""
@@ -103,6 +110,7 @@ async def serving(
     finally:
         await _stop(process)
         await asyncio.wait_for(pump, LONGEST_STOP)
+    log.keeps(env)
     log.check()
 
 

@@ -10,8 +10,17 @@ PROC = Path("/proc")
 
 def resident(pid: int) -> int:
     """The most memory that a process has had, in MiB."""
+    return _status(pid, "VmHWM:") >> 10
+
+
+def held(pid: int) -> float:
+    """The memory that a process has, in MiB."""
+    return _status(pid, "VmRSS:") / 1024
+
+
+def _status(pid: int, name: str) -> int:
     told = (PROC / str(pid) / "status").read_text("utf-8")
-    return int(told.partition("VmHWM:")[2].split()[0]) >> 10
+    return int(told.partition(name)[2].split()[0])
 
 
 def busy(pid: int) -> float:

@@ -6,13 +6,14 @@ import asyncio
 import gzip
 import json
 import zlib
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from upstreams import Chat
 
-from .line import HEAD, HELLO, PATH, error, healthy_clients, line, request, said, status
+from .line import HEAD, HELLO, LONGEST, PATH, error, healthy_clients, line, request, said, status
 from .processes import PROC, resident
 
 if TYPE_CHECKING:
@@ -234,6 +235,23 @@ async def test_many_large_bodies_at_once_are_bounded(start: Started, chat: FakeC
             assert json.loads(answer)["error"]["type"] == "overloaded_error"
     assert resident(proxy.process.pid) - before < 300
     assert (await ask())[0] == 200
+
+
+@pytest.mark.fault("R-08", "L-02")
+async def test_bodies_are_let_go_when_the_answer_has_begun(start: Started, chat: FakeChat) -> None:
+    """However long it takes to its end: of five that run at once only one would fit."""
+    proxy: Proxy = await start(BODY_MEMORY_MIB="1")
+    large = request(
+        body(messages=[{"role": "user", "content": "x" * 700_000}], stream=True),
+        path="/openai:house-model-7b/v1/messages",
+    )
+    chat.use(by=chat.cut(Chat("Hello there", chunk=5), 3, ("silence",)))
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            one = await stack.enter_async_context(line(proxy.url, large))
+            begun = await asyncio.wait_for(one.reader.readuntil(b"content_block_delta"), LONGEST)
+            assert begun.startswith(b"HTTP/1.1 200")
+    assert len(chat.posts) == 5
 
 
 @pytest.mark.fault("R-08")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 import pytest
 
 from claude_code_proxy.http.admission import Admission
 from claude_code_proxy.settings import Settings
 from claude_code_proxy.wire.failure import ApiError
+
+if TYPE_CHECKING:
+    from claude_code_proxy.http.asgi import Message, Receive, Scope
 
 
 def settings(streams: int = 2, queue: int = 2, wait: float = 30.0, memory: int = 1) -> Settings:
@@ -112,18 +116,29 @@ async def test_more_turns_at_once_when_the_settings_say_so() -> None:
     await asyncio.gather(second.task, third.task)
 
 
+def sent(size: int) -> tuple[Scope, Receive]:
+    """A request with a body of this size."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x" * size}
+
+    return {"type": "http", "headers": []}, receive
+
+
 async def test_what_is_held_is_let_go() -> None:
-    admission = Admission(settings(memory=1))
-    with admission.holding() as hold:
-        hold(600_000)
-        with admission.holding() as other:
-            other(100_000)
+    admission = Admission(settings(streams=9))
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(admission.admitted(*sent(600_000)))
+        async with admission.admitted(*sent(100_000)):
             with pytest.raises(ApiError) as caught:
-                other(600_000)
+                await stack.enter_async_context(admission.admitted(*sent(600_000)))
         assert caught.value.failed.status == 529
-        hold(400_000)
-    with admission.holding() as hold:
-        hold(1 << 20)
+        await stack.enter_async_context(admission.admitted(*sent(400_000)))
+        first.let_go()
+        assert first.body == b""
+        await stack.enter_async_context(admission.admitted(*sent(600_000)))
+    async with admission.admitted(*sent(1 << 20)) as held:
+        assert len(held.body) == 1 << 20
 
 
 async def test_the_log_is_told_once_of_many(caplog: pytest.LogCaptureFixture) -> None:

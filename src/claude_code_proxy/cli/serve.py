@@ -78,6 +78,7 @@ def _serve(arguments: Namespace, listener: socket.socket) -> None:
     if arguments.workers > 1:
         from uvicorn.supervisors import Multiprocess
 
+        os.environ["PYTHONSAFEPATH"] = "1"  # the workers are new Pythons, which would import from the working directory
         Multiprocess(config(_FACTORY, arguments), sockets=[listener]).run()
         return
     from claude_code_proxy.app import create_app

@@ -49,6 +49,9 @@ class Call(Struct, frozen=True):
     shown: str = ""
     search_engine: bool = False
 
+    def __repr__(self) -> str:
+        return f"Call({self.model!r}, {self.base_url!r})"  # never what was said, nor the client's credentials
+
 
 class Outgoing(Struct, frozen=True):
     """A request as it leaves: credentials are added by the gateway, which knows whose they are.
@@ -60,6 +63,9 @@ class Outgoing(Struct, frozen=True):
     body: bytes
     headers: Headers = ()
     tools: Mapping[str, Tool] = {}
+
+    def __repr__(self) -> str:
+        return f"Outgoing({self.url!r}, {len(self.body)} bytes)"  # never what was said
 
 
 def json_body(body: Mapping[str, Any]) -> bytes:

@@ -38,7 +38,7 @@ class Record:
 
     __slots__ = (
         *("_began", "_endpoint", "_metrics", "_place", "_scope"),
-        *("exchange", "failed", "head", "model", "request_id", "status", "target"),
+        *("_counted", "exchange", "failed", "head", "model", "request_id", "status", "target"),
     )
 
     def __init__(self, scope: Scope, metrics: Metrics | None = None, endpoint: str = "other") -> None:
@@ -51,9 +51,18 @@ class Record:
         self.failed: Failed | None = None
         self.head: Head | None = None
         self.exchange: Exchange | None = None
+        self._counted: str | None = None
+
+    def read(self) -> None:
+        """Take what is told of the request itself, while its body is here."""
+        if self._counted is None:
+            counts = [f"{name}={_many(self.head, name)} " for name in ("messages", "tools")] if self.head else []
+            self._counted = "".join(counts)
+            self._metrics.drift.request(every_header(self._scope), self.head)
 
     def write(self) -> None:
         """Write the line, and count the request."""
+        self.read()
         seconds = time.monotonic() - self._began
         _log.info(
             "%s %s → %s %d %.2fs %s%s",
@@ -69,15 +78,15 @@ class Record:
         self._metrics.ended(self._ended())
 
     def _ended(self) -> Outcome:
-        exchange, headers = self.exchange, every_header(self._scope)
+        exchange = self.exchange
         failed = self.failed or (exchange and exchange.watch.failed)
         error = failed.type if failed else ""
         if exchange is None:
             provider = self.target.partition(":")[0].strip("-")
-            return Outcome(self._endpoint, provider, "", self.status, error, headers, self.head)
+            return Outcome(self._endpoint, provider, "", self.status, error)
         return Outcome(
             *(self._endpoint, exchange.target.provider.name, exchange.target.model, self.status, error),
-            *(headers, self.head, exchange.watch.usage, exchange.watch.kinds, exchange.limits),
+            *(exchange.watch.usage, exchange.watch.kinds, exchange.limits),
         )
 
     def _told(self, seconds: float) -> dict[str, object]:
@@ -96,8 +105,7 @@ class Record:
         return told
 
     def _outcome(self) -> str:
-        words = [f"{name}={_many(self.head, name)} " for name in ("messages", "tools")] if self.head else []
-        return "".join(words) + self._said()
+        return (self._counted or "") + self._said()
 
     def _said(self) -> str:
         if self.exchange is None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.http.asgi import read_body
 from claude_code_proxy.wire.failure import ApiError, Failed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from claude_code_proxy.http.asgi import Receive, Scope
     from claude_code_proxy.settings import Settings
@@ -28,6 +29,21 @@ _BUSY: Final = Failed(
 _FULL: Final = Failed("overloaded_error", "The proxy holds as many request bodies as it may.", 529, _COME_AGAIN)
 
 _log = logging.getLogger(__name__)
+
+
+class Held:
+    """A request's body, and the room that was made for it."""
+
+    __slots__ = ("_give_back", "body", "size")
+
+    def __init__(self, give_back: Callable[[int], None]) -> None:
+        self._give_back = give_back
+        self.body, self.size = b"", 0
+
+    def let_go(self) -> None:
+        """Hold it no longer. The body is nobody else's to keep."""
+        self._give_back(self.size)
+        self.body, self.size = b"", 0
 
 
 class Admission:
@@ -44,16 +60,20 @@ class Admission:
         self._settings = settings
 
     @asynccontextmanager
-    async def admitted(self, scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
+    async def admitted(self, scope: Scope, receive: Receive) -> AsyncIterator[Held]:
         """A request's body, and a place among the running requests.
 
-        Raises `ApiError` like `turn`, `holding` and `read_body`, and `ClientGone`.
+        Raises `ApiError` like `turn`, `hold` and `read_body`, and `ClientGone`.
         """
         settings = self._settings
-        with self.holding() as hold:
-            body = await read_body(scope, receive, settings.max_body, settings.body_total_timeout, hold)
+        held = Held(self._give_back)
+        try:
+            hold = partial(self.hold, held)
+            held.body = await read_body(scope, receive, settings.max_body, settings.body_total_timeout, hold)
             async with self.turn():
-                yield body
+                yield held
+        finally:
+            held.let_go()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -95,25 +115,15 @@ class Admission:
         if not self._waiting:
             self._refusing = False
 
-    @contextmanager
-    def holding(self) -> Iterator[Callable[[int], None]]:
-        """To be told of each part of a body, which is held until the end.
+    def hold(self, held: Held, size: int) -> None:
+        """Make room for a part of this size. Raises `ApiError` (529) where there is none."""
+        if self._held + size > self._settings.body_memory_mib << 20:
+            raise self._refused(_FULL)
+        self._held += size
+        held.size += size
 
-        That raises `ApiError` (529) where there is no memory for it.
-        """
-        mine = 0
-
-        def hold(size: int) -> None:
-            nonlocal mine
-            if self._held + size > self._settings.body_memory_mib << 20:
-                raise self._refused(_FULL)
-            self._held += size
-            mine += size
-
-        try:
-            yield hold
-        finally:
-            self._held -= mine
+    def _give_back(self, size: int) -> None:
+        self._held -= size
 
     def _refused(self, failure: Failed) -> ApiError:
         if not self._refusing:  # once, not for each

@@ -84,8 +84,8 @@ class CountTokens:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
         headers = admit(client_headers(scope), self._settings)
-        async with self._admission.admitted(scope, receive) as body:
-            head = record.head = decode_head(body)
+        async with self._admission.admitted(scope, receive) as held:
+            head = record.head = decode_head(held.body)
             kind = "" if pinned else kind_of(head, headers, self._settings.tables.kinds)
             target = route(pinned, head.model, self._settings, kind)
             record.target = str(target)

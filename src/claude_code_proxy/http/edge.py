@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from claude_code_proxy.http.access import CLIENT_GONE
 from claude_code_proxy.http.asgi import ClientGone, send_failure
+from claude_code_proxy.http.crash import traced
 from claude_code_proxy.http.drain import LAST_WORDS, STOPPING
 from claude_code_proxy.wire.failure import INTERNAL, ApiError
 
@@ -39,9 +40,9 @@ async def answered(work: Coroutine[None, None, None], send: Send, record: Record
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORDS):
                     await send_failure(send, STOPPING, record.request_id)
-    except Exception:  # noqa: BLE001 -- a mistake of ours: the client is told so much, the log the rest
+    except Exception as cause:  # noqa: BLE001 -- a mistake of ours: the client is told so much, the log where
         record.status, record.failed = INTERNAL.status, INTERNAL
-        _log.exception("request %s failed", record.request_id)
+        _log.error("request %s failed\n%s", record.request_id, traced(cause))
         await send_failure(send, INTERNAL, record.request_id)
     finally:
         record.write()

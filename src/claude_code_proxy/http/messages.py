@@ -50,8 +50,8 @@ class Messages:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
         settings = self._settings
         headers = admit(client_headers(scope), settings)
-        async with self._admission.admitted(scope, receive) as body:
-            head = record.head = decode_head(body)
+        async with self._admission.admitted(scope, receive) as held:
+            head = record.head = decode_head(held.body)
             kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
             target = route(pinned, head.model, settings, kind)
             record.target = str(target)
@@ -62,14 +62,21 @@ class Messages:
                 client_headers=headers,
                 query=scope["query_string"].decode("latin-1"),
             )
-            chunks = serve(exchange, settings, self._pool, self._known)
             if not head.stream:
+                chunks = serve(exchange, settings, self._pool, self._known)
                 await while_connected(receive, self._whole(send, chunks, exchange, record))
                 self._known.learn(exchange)
                 self._advice.tell(exchange)
                 return
+
+            async def let_go() -> None:
+                """Keep no body for as long as a model talks."""
+                record.read()
+                await self._known.let_go(exchange)
+                held.let_go()
+
             stream = EventStream(
-                chunks,
+                serve(exchange, settings, self._pool, self._known, let_go),
                 record.request_id,
                 exchange.headers,
                 ping_after=settings.ping_interval,

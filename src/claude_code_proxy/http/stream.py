@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.http.asgi import ClientGone, merged, send_failure
+from claude_code_proxy.http.crash import traced
 from claude_code_proxy.http.drain import LAST_WORDS, STOPPING
 from claude_code_proxy.wire.failure import INTERNAL, ApiError, Failed, error_event
 
@@ -82,8 +83,8 @@ class EventStream:
                 return await self._fail(send, cause.failed)
             except ClientGone:
                 raise
-            except Exception:  # noqa: BLE001 -- the edge: a mistake of ours must not look like an end
-                _log.exception("request %s failed", self._request_id)
+            except Exception as cause:  # noqa: BLE001 -- the edge: a mistake of ours must not look like an end
+                _log.error("request %s failed\n%s", self._request_id, traced(cause))
                 return await self._fail(send, INTERNAL)
         if not self._begun:
             await self._begin(send)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from claude_code_proxy.hosts import Here
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import keep_private
@@ -66,10 +67,11 @@ class Surface:
         metrics: Metrics | None = None,
         *,
         drain: Drain | None = None,
+        here: Here | None = None,
     ) -> None:
         self._metrics = metrics or Metrics()
         self.settings, self._endpoints, self._passage, self._pages = settings, endpoints, passage, pages
-        self._drain = drain
+        self._drain, self._here = drain, here or Here()
 
     def use(self, settings: Settings, endpoints: Mapping[str, Endpoint], passage: Passage) -> None:
         """Let these serve from now on; what the others have begun they end."""
@@ -79,6 +81,7 @@ class Surface:
         if scope["type"] != "http":
             await self._pages(scope, receive, send)
             return
+        self._here.reached(scope.get("server"))
         if scope["path"] not in HEALTH:  # which whoever watches the proxy asks for under any name
             try:
                 keep_out(scope, self.settings)

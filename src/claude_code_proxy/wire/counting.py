@@ -36,6 +36,8 @@ def count(head: Head) -> int:
 
     Raises `ApiError` (400) for a malformed one.
     """
+    if not head.raw:
+        return head.tokens
     request = checked(body_of(head), counting=True)
     size = _size(request.get("system"))
     for message in request.get("messages", ()):

@@ -30,13 +30,24 @@ _END: Final = re.compile(rb"\s*}\s*")
 T = TypeVar("T")
 
 
-class Head(Struct, frozen=True):
-    """A request's body, its `model` and `stream`, and its top-level fields as raw JSON."""
+class Head(Struct):
+    """A request's body, its `model` and `stream`, and its top-level fields as raw JSON.
+
+    Once the body is let go, `tokens` is the estimate of it.
+    """
 
     raw: bytes
     model: str
     stream: bool
     fields: dict[str, Raw]
+    tokens: int = 0
+
+    def let_go(self, tokens: int) -> None:
+        """Keep no more of the body than the names of its fields, and this estimate of its tokens."""
+        self.raw, self.fields, self.tokens = b"", dict.fromkeys(self.fields, _NULL), tokens
+
+    def __repr__(self) -> str:
+        return f"Head({self.model!r}, {len(self.raw)} bytes)"  # never what was said
 
     def with_fields(self, **values: Any) -> bytes:
         """The body with these top-level fields set (None: left out) and every other byte of every other untouched."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.cli.config.secret import is_secret
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 _ALWAYS: Final = ("PREFERRED_PROVIDER", "BIG_MODEL", "SMALL_MODEL")
 """Shown with their defaults, too."""
+
+_ADDRESSES: Final = ("_BASE_URL", "_API_BASE", "_PROXY")
+_PRIVATE: Final = re.compile(r"(?<=//)[^/]*(?=@)|(?<=\?).*")
 
 
 def look(settings: Settings | None, fault: str) -> Section:
@@ -61,9 +65,17 @@ def _values(settings: Settings | None) -> Iterator[tuple[str, str, str]]:
     theirs = {name for row in rows for name in (row.base_url_env, row.api_key_env, _dialect(row.name)) if name}
     for name in dict.fromkeys([*_ALWAYS, *VARIABLES, ENV_FILE, CONFIG_FILE, *sorted(theirs)]):
         if (value := held.get(name, "").strip()) or (name in held and name == ENV_FILE):
-            yield name, "set" if is_secret(name) or name in keys else printable(value), places.get(name, "?")
+            shown = "set" if is_secret(name) or name in keys else _shown(name, value)
+            yield name, shown, places.get(name, "?")
         elif name in _ALWAYS and settings:
             yield name, str(getattr(settings, name.lower())), "default"
+
+
+def _shown(name: str, value: str) -> str:
+    """A value for a screen that is pasted elsewhere: no password in an address, and no key in place of one."""
+    if name.endswith(_ADDRESSES) and "://" not in value:
+        return "set"
+    return printable(_PRIVATE.sub("***", value))
 
 
 def _dialect(provider: str) -> str:
