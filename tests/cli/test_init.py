@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from claude_code_proxy.cli.config.changes import Change, planned, write
+from claude_code_proxy.cli.ending import CommandError
 from claude_code_proxy.cli.init.choices import choices, proposed
 from claude_code_proxy.cli.local_servers import is_local
 from claude_code_proxy.providers import load_providers
@@ -344,6 +346,59 @@ async def test_files_that_cannot_be_written_are_told(bare: dict[str, str], tmp_p
     status, _, err = await run(bare | {"OPENAI_API_KEY": GOOD}, tmp_path, *words)
     assert status == 1
     assert "cannot be" in err
+
+
+async def test_keys_of_another_env_file_are_taken_over(bare: dict[str, str], tmp_path: Path, chat: Strict) -> None:
+    """The one of the original project, for example, with the address that its key is for."""
+    (tmp_path / "old.env").write_text(f"OPENAI_API_KEY={GOOD}\nOPENAI_BASE_URL={chat.api}\n")
+    env = {name: value for name, value in bare.items() if name not in {"OPENAI_BASE_URL", "CLAUDE_CODE_PROXY_ENV_FILE"}}
+    words = ("--yes", "--provider", "openai", "--key-from-env", "--env-file", "old.env", "--json")
+    status, out, err = await run(env, tmp_path, *words)
+    assert (status, err) == (0, "")
+    told = json.loads(out)
+    assert told["next"] == "claude-code-proxy code"
+    held = env_of(tmp_path / ".config" / "claude-code-proxy")
+    assert (held["OPENAI_API_KEY"], held["OPENAI_BASE_URL"]) == (GOOD, chat.api)
+
+
+async def test_a_list_that_needs_no_key_proves_nothing(bare: dict[str, str], tmp_path: Path) -> None:
+    class Public(FakeChat):
+        def front(self, rec: Recorded) -> Http | None:
+            rec.headers.setdefault("authorization", "Bearer x")
+            return super().front(rec)
+
+    async with Public() as public:
+        env = bare | {"OPENAI_API_KEY": GOOD, "OPENAI_BASE_URL": public.api}
+        async with session("init", "--into", "into", env=env, cwd=tmp_path) as shell:
+            await shell.until(r"Which provider.*\[openai\] ")
+            assert "not checked  openai  OPENAI_API_KEY (environment), 2 models: its list needs no key" in shell.screen
+
+
+async def test_claude_answers_to_its_own_names(bare: dict[str, str], tmp_path: Path) -> None:
+    words = ("--yes", "--provider", "anthropic", "--key-stdin", "--no-check", "--share", "--into", "into")
+    status, out, err = await run(bare, tmp_path, *words, given="canary-claude\n")
+    assert (status, err) == (0, "")
+    assert "--host 0.0.0.0" in out
+    assert env_of(tmp_path / "into").keys() == {"PREFERRED_PROVIDER", "ANTHROPIC_API_KEY", "PROXY_API_KEY"}
+
+
+def test_all_is_written_or_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    changes = [Change(tmp_path / ".env", "", "A=1\n"), Change(tmp_path / "file" / "config.toml", "", "x")]
+    with pytest.raises(CommandError, match="cannot be written"):
+        write(changes)
+    assert left_over(tmp_path) == ["file"]
+
+
+def test_a_link_to_a_file_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "dotfiles").mkdir()
+    (tmp_path / "dotfiles" / "env").write_text("A=0\n")
+    (tmp_path / ".env").symlink_to("dotfiles/env")
+    write(planned(tmp_path, {"A": "1"}, {}))
+    assert (tmp_path / ".env").is_symlink()
+    assert (tmp_path / "dotfiles" / "env").read_text() == "A=1\n"
+    assert mode(tmp_path / "dotfiles" / "env") == 0o600
+    assert left_over(tmp_path / "dotfiles") == ["env"]
 
 
 # Where nothing is set up.

@@ -37,11 +37,16 @@ _MOST: Final = 4 << 20
 
 def command(arguments: Namespace) -> int:
     """Show what becomes of the file, and write it with --write; the exit status."""
+    from claude_code_proxy.cli.init.looking import gathered
     from claude_code_proxy.settings import config_folder
 
     source = Path(arguments.source).expanduser()
     folder = Path(arguments.into).expanduser().absolute() if arguments.into else config_folder()
     made = _made(source, arguments.kind or _ENDS.get(source.suffix.lower(), "env"))
+    held = gathered(folder)
+    for name, value in made.values.items():
+        if place := held.wins(name, value, folder / ".env"):
+            made.note(f"{name} comes from {place}, which wins over this: unset it there.")
     changes = planned(folder, made.values, made.tables)
     settings = _tried(changes, folder)
     sys.stdout.write(_report(made, changes, settings))

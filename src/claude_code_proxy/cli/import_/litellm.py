@@ -108,9 +108,14 @@ def _target(name: str, params: dict[str, Any], places: Places, made: Made, envir
     for way in _WAYS:
         model = model.removeprefix(way)
     for param, variable in formats().variables.items():
-        if (value := text_of(params.get(param))) and variable_of(value) != variable:
-            made.values[variable] = environ.get(variable_of(value), "") if variable_of(value) else value
-    made.values = {variable: value for variable, value in made.values.items() if value}
+        value = text_of(params.get(param))
+        referred = variable_of(value)
+        if referred and referred != variable:
+            value = environ.get(referred, "")
+            if not value:
+                made.note(f"{param} is in {referred}: set {variable} to the same.")
+        if value and referred != variable:
+            made.values[variable] = value
     ours = known.native if known.native and "claude" in model.lower() else known.provider
     provider = _provider(name, ours, known, params, places, environ=environ, made=made)
     return f"{provider}:{model}" if provider else ""

@@ -116,7 +116,7 @@ def _done(arguments: Namespace, folder: Path, plan: Plan, outcome: Outcome) -> i
     """Write, and say what comes next."""
     changes, notes, _ = outcome
     write(changes)
-    following = _next(folder)
+    following = _next(folder, arguments)
     if arguments.json:
         from msgspec.structs import asdict
 
@@ -135,12 +135,13 @@ def _done(arguments: Namespace, folder: Path, plan: Plan, outcome: Outcome) -> i
     return 0
 
 
-def _next(folder: Path) -> str:
+def _next(folder: Path, arguments: Namespace) -> str:
     """The command line that starts Claude Code with these files."""
-    from claude_code_proxy.settings import config_folder
+    from claude_code_proxy.settings import ENV_FILE, config_folder
 
     words = [PROGRAM, "code"]
-    if folder != config_folder() or "CLAUDE_CODE_PROXY_ENV_FILE" in os.environ:
+    elsewhere = arguments.env_file is None and ENV_FILE in os.environ  # which hides the folder's
+    if folder != config_folder() or elsewhere:
         words += ["--env-file", str(folder / ".env")]
         words += ["--config", str(folder / "config.toml")] if (folder / "config.toml").is_file() else []
     return shlex.join(words)
