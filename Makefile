@@ -1,4 +1,4 @@
-.PHONY: test site load soak matrix-newest lint format lock audit sbom
+.PHONY: test site load soak fuzz mutants matrix-newest lint format lock audit sbom
 
 UV ?= uv
 
@@ -16,6 +16,12 @@ load:    ## a minute of each load, with its figures held against what is promise
 
 soak:    ## 20,000 requests of every kind, and what is left of them
 	SOAK=20000 $(UV) run --group dev pytest tests/load/test_soak.py
+
+fuzz:    ## every fuzz target for SECONDS=60 each, or TARGETS="framing visitors"
+	$(UV) run --group dev python tests/fuzz/run.py --seconds $(or $(SECONDS),60) $(TARGETS)
+
+mutants:    ## are mistakes noticed in what keeps others out and holds retries back? Takes about an hour
+	$(UV) run --group dev python scripts/mutants.py
 
 lint:    ## what the conventions tests check, without the rest
 	$(UV) run --group dev pytest tests/test_conventions.py

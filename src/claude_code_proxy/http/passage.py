@@ -69,6 +69,11 @@ class Way(Struct, frozen=True):
     provider: Provider
     path: str
 
+    def address(self, query: bytes = b"") -> str:
+        """The URL there, at the provider's own host whatever the path is."""
+        url = self.provider.root + quote(self.path, safe=_SAFE, encoding="latin-1")
+        return f"{url}?{quote(query, safe=_SAFE + '?')}" if query else url
+
 
 class Passage:
     """The endpoint."""
@@ -103,9 +108,7 @@ class Passage:
         if leaves(way.path):
             raise error("invalid_request_error", "The path must not hold `.` or `..`.")
         client = admit(every_header(scope), self._settings)
-        url = provider.root + quote(way.path, safe=_SAFE, encoding="latin-1")
-        if scope["query_string"]:
-            url += "?" + quote(scope["query_string"], safe=_SAFE + "?")
+        url = way.address(scope["query_string"])
         key = await self._pool.credentials.headers(provider, method, url, None, client)
         headers = {name: value for name, value in client.items() if name in _ASKED} | forwarded(client)
         upload = Upload(receive, self._settings.idle_timeout)
