@@ -18,6 +18,8 @@ ELSEWHERE = {
     "cli/commands.py": "shown by --help",
     "cli/completion.py": "for shells",
     "cli/route.py": "an answer, not a fault",
+    "cli/import_": "what it says of each thing that it takes over or leaves: docs/migration.md",
+    "cli/init/asking.py": "questions",
     "cli/certify": "what it asks models, and its report: docs/certify.md",
     "cli/doctor": "each has its fix beside it",
     "metrics.py": "for Prometheus",

@@ -345,7 +345,11 @@ def _checked_url(url: str, source: str) -> str:
     return url.rstrip("/")
 
 
+_SHORTEST_KEY: Final = 16
+"""Characters; keys of every provider are longer."""
+
+
 def _but(url: str) -> str:
     """What an address is in place of what it should be; nothing of what may be a key that was put in its place."""
     place, query, _ = url.partition("?")
-    return f", not {place + query!r}" if "://" in url else ""
+    return f", not {place + query!r}" if "://" in url or len(url) < _SHORTEST_KEY else ""
