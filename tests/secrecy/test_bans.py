@@ -51,7 +51,7 @@ def said(tree: ast.Module) -> Iterator[str]:
             case ast.Import():
                 yield from (one.name for one in node.names if one.name.partition(".")[0] in MODULES)
             case ast.ImportFrom():
-                yield from [str(node.module)] if str(node.module).partition(".")[0] in MODULES else []
+                yield from [str(node.module)] if str(node.module).partition(".")[0] in MODULES | {"yaml"} else []
             case ast.Attribute(attr="CERT_NONE" | "CERT_OPTIONAL" | "_create_unverified_context"):
                 yield node.attr
             case ast.Assign(targets=[ast.Attribute(attr="check_hostname" | "verify_mode"), *_]):
