@@ -81,7 +81,7 @@ def judged(answer: Any, *, stream: bool) -> None:
 @pytest.mark.fault("F-06", "C-19")
 @SCHEMA.parametrize()
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), deadline=None)
-def test_any_request_is_answered_properly(case: schemathesis.Case, url: str) -> None:
+def test_any_request_is_answered_properly(case: schemathesis.Case[Any], url: str) -> None:
     answer = case.call(base_url=url)
     body = case.body if isinstance(case.body, dict) else {}
     judged(answer, stream=body.get("stream") is True)
