@@ -148,3 +148,20 @@ def test_a_pdf_becomes_text_in_the_request_and_in_a_tool_result() -> None:
     assert first["content"] == "paper:\n[page 1]\nwords\n\nsum it up"
     assert heard["role"] == "tool"
     assert after == {"role": "user", "content": "paper:\n[page 1]\nwords"}
+
+
+@pytest.mark.fault("S-09", "S-19")
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"CANARY\n%%EOF",
+        b"%PDF-1.4\n1 0 obj\n<</CANARY 1 /CANARY 2 /Type/Catalog/Pages 2 0 R>>\nendobj\n"
+        b"trailer<</Root 1 0 R>>\nstartxref\n9\n%%EOF",
+    ],
+    ids=["no header", "a name twice"],
+)
+def test_what_is_in_a_document_is_not_in_the_log(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """The library's complaints quote what it reads."""
+    caplog.set_level("DEBUG")
+    assert pdf_text(base64.b64encode(data).decode()) is None
+    assert "CANAR" not in caplog.text

@@ -11,11 +11,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 LARGEST, LONGEST, MEMORY = 3000, 20, 2000
 """Bytes of an input; seconds and MiB that it may take."""
+
+OF_DOCUMENTS = ("reply-", "request-", "failure-", "front-door")
+"""Targets that read JSON, whose inputs are changed as documents."""
 
 sys.path[:1] = [str(HERE.parent)]  # not this folder, whose names are those of others
 
@@ -26,7 +30,14 @@ def _fuzz(name: str, options: list[str]) -> None:
 
     with atheris.instrument_imports(include=["claude_code_proxy"]):
         from fuzz.targets import TARGETS  # noqa: PLC0415 -- it is instrumented while it is imported
-    atheris.Setup([sys.argv[0], *options], TARGETS[name])
+    from fuzz.mutate import mutated  # noqa: PLC0415 -- see sys.path
+
+    def changed(data: bytes, largest: int, seed: int) -> bytes:
+        made = mutated(data, Random(seed))
+        return atheris.Mutate(data, largest) if made is None or len(made) > largest else made
+
+    documents = {"custom_mutator": changed} if name.startswith(OF_DOCUMENTS) else {}
+    atheris.Setup([sys.argv[0], *options], TARGETS[name], **documents)
     atheris.Fuzz()
 
 
@@ -45,7 +56,7 @@ def fuzzed(name: str, seconds: int, home: Path) -> tuple[bool, str]:
     command = [sys.executable, __file__, "--one", name, *options]
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, errors="replace", check=False)
-    return done.returncode == 0, done.stdout + done.stderr
+    return done.returncode == 0, done.stderr + done.stdout
 
 
 def main() -> int:
@@ -60,7 +71,7 @@ def main() -> int:
     for name in options.targets or TARGETS:
         good, said = fuzzed(name, options.seconds, ROOT / ".fuzz")
         failures += not good
-        print(f"{name}: {said.strip().splitlines()[-1]}" if good else f"{name} failed:\n{said[-3000:]}", flush=True)
+        print(f"{name}: {said.strip().splitlines()[-1]}" if good else f"{name} failed:\n{said[-4000:]}", flush=True)
     return int(failures > 0)
 
 

@@ -29,7 +29,7 @@ from claude_code_proxy.wire.check import no_thread
 from claude_code_proxy.wire.events import Block, Signature, Text, Thinking, ToolArgs, ToolCall
 from claude_code_proxy.wire.failure import Failed, error, failed, from_error
 from claude_code_proxy.wire.framing import SSE, Whole
-from claude_code_proxy.wire.json_text import digits, fields, items
+from claude_code_proxy.wire.json_text import digits, dumped, fields, items
 from claude_code_proxy.wire.machine import Pipe
 from claude_code_proxy.wire.mend import Renamed, mended
 from claude_code_proxy.wire.tap import Tap, WholeTap, is_message, stop_of, usage_of
@@ -227,7 +227,7 @@ def failure(call: Call, answer: Answer, body: bytes) -> Failed:
         content = fields(orjson.loads(body))
     except orjson.JSONDecodeError:
         content = {}
-    if content.get("type") == "error" and fields(content.get("error")):
+    if answer.status >= 400 and content.get("type") == "error" and fields(content.get("error")):
         own = from_error(content, answer.status)
         if not quirks_of(call.quirks).genuine and errors.is_size(answer.status, own.message):
             return errors.failure(call, answer, body)
@@ -268,7 +268,7 @@ def _said(key: int, block: dict[str, Any]) -> Sequence[Event]:
             signature = block.get("signature")
             return (Thinking(text), Signature(signature)) if signature else (Thinking(text),)
         case {"type": "tool_use", "id": str(ident), "name": str(name)} if _PLAIN_CALL.issuperset(block):
-            return ToolCall(key, ident, name), ToolArgs(key, orjson.dumps(block.get("input") or {}).decode())
+            return ToolCall(key, ident, name), ToolArgs(key, dumped(block.get("input") or {}))
         case _:
             return (Block(block),) if block.get("type") else ()
 

@@ -81,6 +81,7 @@ def _read(data: str) -> str | None:
     from pypdf import PdfReader  # noqa: PLC0415 -- only who sends a PDF pays for it
     from pypdf.errors import DependencyError, PyPdfError  # noqa: PLC0415
 
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it complains of quotes the document
     try:
         reader = PdfReader(io.BytesIO(base64.b64decode(data)))
         pages = [page.extract_text() for page in reader.pages[:_PAGES]]

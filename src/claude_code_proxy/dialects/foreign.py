@@ -43,7 +43,7 @@ def _kept(message: Any) -> Any:
     if not isinstance(blocks, list) or message.get("role") != "assistant":
         return message
     failed = {
-        fields(block).get("tool_use_id")
+        str(fields(block).get("tool_use_id"))
         for block in blocks
         if fields(block).get("type") == "web_search_tool_result" and _unsealed(fields(block))
     }
@@ -53,15 +53,15 @@ def _kept(message: Any) -> Any:
     return {**message, "content": kept} if kept else None
 
 
-def _foreign(block: dict[str, Any], searches: set[Any]) -> bool:
+def _foreign(block: dict[str, Any], searches: set[str]) -> bool:
     match block.get("type"):
         case "thinking":
             said = block.get("signature")
             return isinstance(said, str) and said.startswith(signature.MARK)
         case "server_tool_use":
-            return block.get("id") in searches
+            return str(block.get("id")) in searches
         case "web_search_tool_result":
-            return block.get("tool_use_id") in searches
+            return str(block.get("tool_use_id")) in searches
         case _:
             return False
 

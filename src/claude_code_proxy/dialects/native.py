@@ -18,7 +18,7 @@ from claude_code_proxy.dialects.errors import classified, told_in
 from claude_code_proxy.dialects.quirks import reader
 from claude_code_proxy.wire.events import Block, Failed, Signature, Stop, Text, Thinking, ToolArgs, ToolCall, Usage
 from claude_code_proxy.wire.failure import failed, from_error
-from claude_code_proxy.wire.json_text import fields, loads, paired
+from claude_code_proxy.wire.json_text import dumped, fields, loads, paired
 from claude_code_proxy.wire.tap import usage_of
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class NativeDecoder:
         if block.kind == "thinking":
             yield from self._signed(block, block.content.get("signature"))
         elif block.kind == "tool_use" and not block.said:
-            yield ToolArgs(block.key, orjson.dumps(given if isinstance(given, dict) else {}).decode())
+            yield ToolArgs(block.key, dumped(given if isinstance(given, dict) else {}))
         elif "input" in block.content and block.kind not in {*_SAID, "tool_use"}:
             yield Block({**block.content, "input": _input("".join(block.said), given)})
 

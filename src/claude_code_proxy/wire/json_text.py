@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+import msgspec
 import orjson
 
 MOST = 2**53
@@ -35,6 +36,14 @@ def paired(text: str) -> str:
     if text.isascii() or _SURROGATE.search(text) is None:  # nearly always
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def dumped(value: Any) -> str:
+    """A value of `loads` as JSON text: whole numbers of any size, and U+FFFD for halves of surrogate pairs."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        return msgspec.json.encode(json.loads(paired(json.dumps(value, ensure_ascii=False)))).decode()
 
 
 def fields(value: object) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from typing import Any, Final
 import orjson
 from msgspec import Struct
 
+from claude_code_proxy.wire.json_text import dumped
+
 MARK: Final = "ccp1."
 """What every signature of ours begins with."""
 
@@ -29,12 +31,12 @@ class Minted(Struct, frozen=True):
 def mint(minted: Minted) -> str:
     """The signature as text: printable, opaque to clients, and like none of any provider's."""
     body = [minted.dialect, minted.model] if minted.state is None else [minted.dialect, minted.model, minted.state]
-    return MARK + urlsafe_b64encode(orjson.dumps(body)).decode()
+    return MARK + urlsafe_b64encode(dumped(body).encode()).decode()
 
 
-def read(signature: str | None) -> Minted | None:
-    """What a signature of ours says; None for anyone else's, an empty one, or a damaged one."""
-    if not signature or not signature.startswith(MARK):
+def read(signature: object) -> Minted | None:
+    """What a signature of ours says; None for anyone else's, an empty one, a damaged one, or what is none."""
+    if not isinstance(signature, str) or not signature.startswith(MARK):
         return None
     try:
         match orjson.loads(urlsafe_b64decode(signature[len(MARK) :])):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from claude_code_proxy.dialects.gemini.partial import Pieces, pieces_in
 from claude_code_proxy.dialects.names import client_id
 from claude_code_proxy.wire.events import ToolArgs, ToolCall
-from claude_code_proxy.wire.json_text import loads, paired
+from claude_code_proxy.wire.json_text import dumped, loads, paired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,7 +92,7 @@ class Calls:
         pieces, self._pieces = self._pieces, None
         if pieces is None:
             return
-        said = paired(_json(pieces.args))
+        said = paired(dumped(pieces.args))
         if cut or pieces.broken:
             yield ToolArgs(self._key, said[:-1])
         elif pieces.args:
@@ -109,21 +107,3 @@ def _args(args: object) -> dict[str, Any] | None:
         except ValueError:
             return None
     return {} if args is None or args == "" else args if isinstance(args, dict) else None
-
-
-def _json(value: dict[str, Any]) -> str:
-    """Arguments as JSON text, with U+FFFD for what is no character."""
-    try:
-        return msgspec.json.encode(value).decode()
-    except (UnicodeEncodeError, RecursionError):
-        return msgspec.json.encode(_repaired(value)).decode()
-
-
-def _repaired(value: Any) -> Any:
-    if isinstance(value, str):
-        return paired(value)
-    if isinstance(value, list):
-        return [_repaired(one) for one in value]
-    if isinstance(value, dict):
-        return {paired(name): _repaired(one) for name, one in value.items()}
-    return value

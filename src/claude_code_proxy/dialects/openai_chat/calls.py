@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from claude_code_proxy.dialects.arguments import Arguments
 from claude_code_proxy.dialects.names import client_id, client_name
 from claude_code_proxy.wire.events import ToolArgs, ToolCall
-from claude_code_proxy.wire.json_text import fields, paired
+from claude_code_proxy.wire.json_text import dumped, fields, paired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -116,5 +114,5 @@ def _name(part: dict[str, Any]) -> str:
 def _arguments(part: dict[str, Any]) -> str:
     arguments = fields(part.get("function")).get("arguments")
     if isinstance(arguments, (dict, list)):
-        return msgspec.json.encode(arguments).decode()
+        return dumped(arguments)
     return paired(arguments) if isinstance(arguments, str) else ""

@@ -15,7 +15,7 @@ import msgspec
 
 from claude_code_proxy.dialects.openai_chat.notations import NOTATIONS, Notation, whole_replies
 from claude_code_proxy.wire.events import Stop, Text, Thinking, ToolArgs, ToolCall, Usage
-from claude_code_proxy.wire.json_text import fields, items
+from claude_code_proxy.wire.json_text import dumped, fields, items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -227,7 +227,7 @@ class LeakedCalls:
             tool, key = self._tools[name], _KEYS + self._count
             self._count += 1
             out.append(ToolCall(key, f"toolu_{self._seed}_{key}", tool["name"]))
-            out.append(ToolArgs(key, msgspec.json.encode(typed(arguments, tool)).decode()))
+            out.append(ToolArgs(key, dumped(typed(arguments, tool))))
         self._notation, self._between, self._called, self._line = None, True, True, "\n"
 
     def _flush(self, *, cut: bool) -> list[Event]:

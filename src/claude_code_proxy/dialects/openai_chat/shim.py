@@ -13,7 +13,7 @@ import msgspec
 
 from claude_code_proxy.dialects.names import upstream_name
 from claude_code_proxy.wire.events import Stop, Text, ToolArgs, ToolCall
-from claude_code_proxy.wire.json_text import fields
+from claude_code_proxy.wire.json_text import dumped, fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,7 +127,7 @@ class SchemaCalls:
         name, arguments = said.get("name"), said.get("arguments", {})
         if isinstance(name, str) and name in self._tools and isinstance(arguments, dict):
             call = ToolCall(0, f"toolu_{self._seed}", self._tools[name]["name"])
-            return call, ToolArgs(0, msgspec.json.encode(arguments).decode())
+            return call, ToolArgs(0, dumped(arguments))
         answer = said.get(_ANSWER) if len(said) == 1 else None
         return (Text(answer if isinstance(answer, str) else text),)
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import msgspec
-
 from claude_code_proxy.dialects.arguments import Arguments
 from claude_code_proxy.dialects.openai_responses.carried import JOINT, Carried, Next
 from claude_code_proxy.wire.events import Citation, Text, Thinking, ToolArgs, ToolCall
-from claude_code_proxy.wire.json_text import fields, items, paired
+from claude_code_proxy.wire.json_text import dumped, fields, items, paired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -289,7 +287,7 @@ class CustomCall(FunctionCall):
 
     def ended(self, item: dict[str, Any], /) -> Iterator[Event]:
         self._input.rest(0, _raw(item.get("input")))
-        arguments = msgspec.json.encode({"input": self._input.text(0)}).decode()
+        arguments = dumped({"input": self._input.text(0)})
         yield from super().ended({**item, "arguments": arguments})
 
 
@@ -337,5 +335,5 @@ def _index(event: dict[str, Any], name: str) -> int:
 
 def _arguments(value: object) -> str:
     if isinstance(value, (dict, list)):
-        return msgspec.json.encode(value).decode()
+        return dumped(value)
     return _text(value)

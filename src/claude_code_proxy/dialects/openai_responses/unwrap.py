@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from claude_code_proxy.wire.events import Failed, Stop, ToolArgs, ToolCall
-from claude_code_proxy.wire.json_text import fields, items
+from claude_code_proxy.wire.json_text import dumped, fields, items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -60,7 +60,7 @@ class WrappedCalls:
         for n, (name, given) in enumerate(wrapped):
             key = call.key if n == 0 else _STEP * n + call.key
             yield ToolCall(key, call.id if n == 0 else f"{call.id}_{n + 1}", name)
-            yield ToolArgs(key, msgspec.json.encode(given).decode())
+            yield ToolArgs(key, dumped(given))
 
     def _calls(self, arguments: str) -> list[tuple[str, dict[str, Any]]]:
         """The calls in a wrapper; none unless each is of a tool that was offered."""
