@@ -29,7 +29,7 @@ _EVERY: Final = 32
 """Of later replies, one in so many is."""
 
 _USELESS: Final = 7
-"""Replies to let pass after one that taught nothing, since the next ones are often of the same conversation."""
+"""Replies to let pass after a count that was nonsense: who counts so will do it again."""
 
 _ENOUGH: Final = 3
 """Replies after which a target counts as calibrated."""
@@ -114,10 +114,7 @@ class Calibration:
         if waiting := self._waiting.get(target, 0):
             self._waiting[target] = waiting - 1
             return False
-        if len(head.raw) <= _LARGEST and not holds(head.raw, *_OTHER):
-            return True
-        self._wait(target)
-        return False
+        return len(head.raw) <= _LARGEST and not holds(head.raw, *_OTHER)
 
     def learn(self, target: str, head: Head, usage: Usage, context: int) -> None:
         """Learn from a request that is a sample, and what its upstream counted.
@@ -128,7 +125,6 @@ class Calibration:
         tokens = sum(part or 0 for part in (usage.input, usage.cache_read, usage.cache_write))
         if usage.input is None or not tokens:
             return
-        self._wait(target)
         try:
             estimate = count(head)
         except ApiError:
@@ -139,6 +135,8 @@ class Calibration:
             return
         if _LEAST <= (ratio := tokens / estimate) <= _MOST:
             self._keep(target, self.factor(target).with_reply(ratio))
+        else:
+            self._wait(target)
 
     def _wait(self, target: str) -> None:
         if len(self._waiting) > 2 * _KEPT:
