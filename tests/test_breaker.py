@@ -201,3 +201,61 @@ def test_a_refused_key_rests_for_every_model_until_it_works() -> None:
     assert keys.wait("q", "any", "x", 10) == 0  # another provider's, though it be the same
     keys.worked("p", "any", "x")
     assert keys.wait("p", "any", "x", 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "rest"), [(None, 10.0), (0.0, 1.0), (0.5, 1.0), (60.0, 60.0), (300.0, 300.0), (86_400.0, 300.0)]
+)
+def test_a_limited_key_rests_as_long_as_was_said_within_bounds(said: float | None, rest: float) -> None:
+    keys = Cooldowns()
+    keys.limited("p", "m", "x", 100, said)
+    assert keys.wait("p", "m", "x", 100) == rest
+    assert keys.told(100) == [("p", "m", "x", rest)]
+    assert keys.told(100 + rest) == []
+
+
+def test_a_refused_key_rests_for_five_minutes() -> None:
+    keys = Cooldowns()
+    keys.refused("p", "x", 0)
+    assert keys.wait("p", "m", "x", 0) == 300
+
+
+def test_a_shorter_rest_does_not_end_a_longer_one_and_work_ends_both() -> None:
+    keys = Cooldowns()
+    keys.limited("p", "m", "x", 0, 60)
+    keys.limited("p", "m", "x", 1, 5)
+    assert keys.wait("p", "m", "x", 1) == 59
+    keys.refused("p", "x", 1)
+    keys.worked("p", "m", "x")
+    assert keys.told(1) == []
+
+
+def test_of_keys_that_rest_only_the_oldest_are_forgotten_and_those_that_are_over_first() -> None:
+    keys = Cooldowns()
+    for n in range(1024):
+        keys.limited("p", str(n), "k", 0, 60 if n else 5)
+    assert len(keys.told(0)) == 1024
+    keys.limited("p", "new", "k", 5, 60)  # the first is over by now
+    assert keys.wait("p", "1", "k", 5) == 55
+    assert len(keys.told(5)) == 1024
+    keys.limited("p", "newer", "k", 5, 60)
+    assert keys.wait("p", "1", "k", 5) == 0
+    assert keys.wait("p", "2", "k", 5) == 55
+    assert len(keys.told(5)) == 1024
+
+
+def test_the_time_that_is_left_is_told_in_tenths() -> None:
+    keys = Cooldowns()
+    keys.limited("p", "m", "x", 0, 9.9)
+    assert keys.told(1.26) == [("p", "m", "x", 8.6)]
+
+
+def test_a_second_within_the_window_is_kept_when_time_jumps() -> None:
+    spent = Budget()
+    spent.asked(0)
+    spent.asked(5)
+    assert spent.told(14) == {"requests": 1, "retries": 0}
+    assert spent.told(1000) == {"requests": 0, "retries": 0}
+    spent.asked(1000)
+    assert spent.told(1009) == {"requests": 1, "retries": 0}
+    assert spent.told(1010) == {"requests": 0, "retries": 0}

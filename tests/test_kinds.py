@@ -42,6 +42,7 @@ RESULT = {"type": "tool_result", "tool_use_id": "t", "content": [SEES]}
         ("image", SDK, {"messages": said({"type": "text", "text": "x" * 4000}, SEES)}),
         ("image", CLI, {"messages": said(RESULT), "tools": [TOOL]}),
         ("", SDK, {"messages": said({"type": "text", "text": 'say "image"'})}),
+        ("", SDK, {"thinking": {"type": [1]}}),
         ("", SDK, {"tools": [{**TOOL, "input_schema": {"properties": {"type": {"const": "image"}}}}]}),
         ("long_context", CLI, {"messages": said({"type": "text", "text": "x" * 4000}), "tools": [TOOL]}),
         ("", SDK, {"messages": said({"type": "text", "text": "x" * 800}), "tools": [TOOL]}),

@@ -76,7 +76,7 @@ def _background(head: Head, headers: Mapping[str, str], __: Kinds) -> bool:
 
 
 def _thinking(head: Head, _: Mapping[str, str], __: Kinds) -> bool:
-    return fields(_field(head, "thinking")).get("type") in _THINKS
+    return str(fields(_field(head, "thinking")).get("type")) in _THINKS
 
 
 _IS: Final[Mapping[str, Callable[[Head, Mapping[str, str], Kinds], bool]]] = {

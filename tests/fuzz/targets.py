@@ -17,6 +17,7 @@ from dotenv import dotenv_values
 from yarl import URL
 
 from calls import JSON, SSE, body, call
+from claude_code_proxy.calibration import Factor
 from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.dialects.base import Answer, Local, Outgoing
 from claude_code_proxy.dialects.event_stream import EventStream
@@ -26,9 +27,13 @@ from claude_code_proxy.http.guard import admit, keep_private
 from claude_code_proxy.http.origin import keep_out
 from claude_code_proxy.http.passage import Passage, leaves
 from claude_code_proxy.http.surface import split
+from claude_code_proxy.kinds import kind_of
+from claude_code_proxy.metrics import Metrics, Outcome
 from claude_code_proxy.routing import route
 from claude_code_proxy.settings import SettingsError, load_settings
+from claude_code_proxy.tables import Kinds, LongContext
 from claude_code_proxy.upstream import Pool
+from claude_code_proxy.windows import too_long
 from claude_code_proxy.wire import framing as frames
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.failure import STATUS, ApiError, envelope
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
 
 KEY: Final = "the-right-key-0123456789"
 _ENV: Final = {"CLAUDE_CODE_PROXY_ENV_FILE": "", "OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}
+EVERY_KIND: Final = Kinds("s:m", "i:m", LongContext(9, "l:m"), "a:m", "b:m", "t:m")
 OPEN: Final = load_settings(_ENV)
 LOCKED: Final = load_settings({**_ENV, "PROXY_API_KEY": KEY})
 _OUTGOING: Final = Outgoing("http://up.test/v1", b"")
@@ -89,7 +95,7 @@ def reply_of(dialect: Dialect, *, native: str = "") -> Callable[[bytes], None]:
             out, cut = (told(pieces, media_type, stream=True) for pieces in ([data], in_pieces(data)))
             whole = told([data], media_type, stream=False)
             if passes:
-                assert out == cut
+                assert fed(frames.SSE(), [out]) == fed(frames.SSE(), [cut])
                 continue
             assert read(out, any_input=True) == read(cut, any_input=True)
             assert not whole or json.loads(whole)
@@ -142,6 +148,11 @@ def front_door(data: bytes) -> None:
     """Any bytes are a request, or told what is wrong; what is not replaced keeps its meaning (F-06)."""
     try:
         head = decode_head(data)
+        kind_of(head, {}, EVERY_KIND)
+        too_long(head, 9, Factor())
+        metrics = Metrics()
+        metrics.ended(Outcome("messages", head=head))
+        assert metrics.text().endswith("\n")
         told = body_of(head)
         count(head)
     except ApiError as cause:

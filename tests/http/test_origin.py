@@ -76,7 +76,9 @@ async def test_any_other_name_is_refused(host: str, path: str) -> None:
 @pytest.mark.fault("S-02")
 async def test_one_host_and_no_more() -> None:
     for hosts in ([], ["localhost", "localhost"], ["localhost", "evil.test"]):
-        assert (await asked(headers=[("host", host) for host in hosts])).status == 400
+        exchange = await asked(headers=[("host", host) for host in hosts])
+        assert exchange.status == 400
+        assert exchange.headers["x-should-retry"] == "false"
 
 
 async def test_a_name_of_the_users() -> None:

@@ -106,9 +106,9 @@ class _Turn:
                 self._say(block["text"])
             case "tool_use":
                 self._call(block)
-            case "server_tool_use" if block.get("id") in self._searches:
+            case "server_tool_use" if str(block.get("id")) in self._searches:
                 pass
-            case "web_search_tool_result" if block.get("tool_use_id") in self._searches:
+            case "web_search_tool_result" if str(block.get("tool_use_id")) in self._searches:
                 pass
             case kind if kind in SERVER_BLOCKS:
                 self.items.append({"type": "message", "role": "assistant", "content": as_text(block)})
