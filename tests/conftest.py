@@ -24,7 +24,7 @@ settings.register_profile("ci", settings.get_profile("tests"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "tests")
 
 # No test writes into the ledger of whoever runs it; those that are about it say where theirs is.
-os.environ["LEDGER"] = "off"
+os.environ["PROXY_LEDGER"] = "off"
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every program they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

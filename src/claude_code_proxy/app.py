@@ -110,9 +110,9 @@ def _followed(
 
 
 def _ledger(settings: Settings) -> Ledger | None:
-    if not settings.ledger:
+    if not settings.proxy_ledger:
         return None
-    return Ledger(settings.ledger, days=settings.ledger_days, capture_days=settings.capture_days)
+    return Ledger(settings.proxy_ledger, days=settings.proxy_ledger_days, capture_days=settings.proxy_capture_days)
 
 
 @contextlib.asynccontextmanager

@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 class Settings(Struct, frozen=True, kw_only=True):
     """All that can be set, with the seed's defaults.
 
-    Times are in seconds, sizes in bytes. `ledger` is a path or a URL; empty: nothing is kept.
+    Times are in seconds, sizes in bytes. `proxy_ledger` is a path or a URL; empty: nothing is kept.
     """
 
     providers: dict[str, Provider]
@@ -80,10 +80,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_queue: int = 64
     queue_timeout: float = 2.0
     body_memory_mib: int = 256
-    ledger: str = ""
-    ledger_days: int = 90
-    capture: bool = False
-    capture_days: int = 3
+    proxy_ledger: str = ""
+    proxy_ledger_days: int = 90
+    proxy_capture: bool = False
+    proxy_capture_days: int = 3
 
     def patience(self, provider: Provider) -> float:
         """Seconds within which a provider must begin a streamed reply: a model nearby may have to be loaded first."""
@@ -138,7 +138,7 @@ def load_settings(
     problems += faults(*(values.get(name, "") for name in ("web_search", "web_search_api_key", "web_search_base_url")))
     if problems:
         raise SettingsError("\n".join(problems))
-    values |= {"preferred_provider": preferred.name, "ledger": _ledger(values.get("ledger", ""))}
+    values |= {"preferred_provider": preferred.name, "proxy_ledger": _ledger(values.get("proxy_ledger", ""))}
     return Settings(providers=rows, tables=tables, models=models, **values)
 
 
@@ -239,15 +239,15 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "UPSTREAM_RETRIES": _whole,
     "UPSTREAM_PROXY": _proxy,
     "SSL_CERT_FILE": _certificates,
-    "LEDGER": str,
-    "LEDGER_DAYS": _count,
-    "CAPTURE": _flag,
-    "CAPTURE_DAYS": _count,
+    "PROXY_LEDGER": str,
+    "PROXY_LEDGER_DAYS": _count,
+    "PROXY_CAPTURE": _flag,
+    "PROXY_CAPTURE_DAYS": _count,
 }
 """Variables that set the field of their own name, and how their text is read."""
 
 
-_SECRET: Final = frozenset({"LEDGER", "UPSTREAM_PROXY", "WEB_SEARCH_BASE_URL"})
+_SECRET: Final = frozenset({"PROXY_LEDGER", "UPSTREAM_PROXY", "WEB_SEARCH_BASE_URL"})
 """Variables that may hold a password, and are not repeated."""
 
 

@@ -183,7 +183,7 @@ def _steps(version: int, where: str, kind: str) -> Iterable[str]:
     """The statements that bring the tables of this version up to date."""
     if version > VERSION:
         raise LedgerError(
-            f"The ledger in {where} was made by a newer version. Install that, or set LEDGER to another place."
+            f"The ledger in {where} was made by a newer version. Install that, or set PROXY_LEDGER to another place."
         )
     return [statement.format(bytes=kind) for step in MIGRATIONS[version:] for statement in step]
 
