@@ -27,13 +27,16 @@ _KEYS: Final[dict[str, str]] = {
     "provider": "provider",
 }
 
-_SUMS: Final = """
+_COUNTED: Final = ("input", "output", "cache_read", "cache_write", "thinking")
+
+_SUMS: Final = f"""
     COUNT(*) AS requests,
     SUM(CASE WHEN state IN ('ok', 'running') THEN 0 ELSE 1 END) AS errors,
-    SUM(input) AS input, SUM(output) AS output, SUM(cache_read) AS cache_read, SUM(cache_write) AS cache_write,
-    SUM(thinking) AS thinking, SUM(cost) AS cost,
+    {", ".join(f"CAST(SUM({name}) AS BIGINT) AS {name}" for name in _COUNTED)},
+    SUM(cost) AS cost,
     SUM(CASE WHEN cost IS NULL AND (input > 0 OR output > 0) THEN 1 ELSE 0 END) AS unpriced,
-    SUM(seconds) AS seconds, MAX(began) AS latest
+    SUM(seconds) AS seconds,
+    MAX(began) AS latest
 """
 
 
