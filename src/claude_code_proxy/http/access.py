@@ -20,6 +20,7 @@ from claude_code_proxy.metrics import Metrics, Outcome
 if TYPE_CHECKING:
     from claude_code_proxy.gateway import Exchange
     from claude_code_proxy.http.asgi import Scope
+    from claude_code_proxy.http.stream import EventStream
     from claude_code_proxy.ledger.entry import Entry
     from claude_code_proxy.wire.failure import Failed
     from claude_code_proxy.wire.head import Head
@@ -41,7 +42,7 @@ class Record:
     __slots__ = (
         *("_counted", "_headers", "_metrics", "_place", "_scope", "_since", "_started"),
         *("endpoint", "exchange", "failed", "first", "head", "kind", "model", "project", "received", "request_id"),
-        *("seconds", "sent", "status", "target"),
+        *("seconds", "sent", "status", "stream", "target"),
     )
 
     def __init__(self, scope: Scope, metrics: Metrics | None = None, endpoint: str = "other") -> None:
@@ -56,6 +57,7 @@ class Record:
         self.failed: Failed | None = None
         self.head: Head | None = None
         self.exchange: Exchange | None = None
+        self.stream: EventStream | None = None
         self._counted: str | None = None
         self._headers: dict[str, str] | None = None
         self._metrics.began(endpoint)

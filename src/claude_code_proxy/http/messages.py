@@ -76,7 +76,7 @@ class Messages:
                 await self._known.let_go(exchange)
                 held.let_go()
 
-            stream = EventStream(
+            record.stream = stream = EventStream(
                 serve(exchange, settings, self._pool, self._known, let_go),
                 record.request_id,
                 exchange.headers,
