@@ -83,7 +83,7 @@ def hostile() -> Iterable[Entry]:
     for number, attack in enumerate(XSS):
         everywhere: dict[str, Any] = dict.fromkeys((*texts, "error", "stop", "priced", "owner", "state"), attack)
         yield Entry(
-            id=f"req_{number:03d}{attack}" if number % 2 else f"req_{number:03d}", began=now - number - 1,
+            id=f"req_{number:03d}{attack.rstrip('/')}" if number % 2 else f"req_{number:03d}", began=now - number - 1,
             endpoint="messages", input=10, output=5, cost=0.01, seconds=1.0, first=0.5, **everywhere,
         )  # fmt: skip
 

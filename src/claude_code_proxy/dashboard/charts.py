@@ -46,8 +46,8 @@ text { font-family: %(font)s; font-size: 11px; fill: %(text)s; stroke: none }
 text.no_data { font-size: 13px; text-anchor: middle }
 """
 _THEMES: Final = {
-    "light": {"text": "#5b5a55", "grid": "#e4e2dc", "first": "#b4532a", "second": "#2f6f8f"},
-    "dark": {"text": "#a7a6ae", "grid": "#33333a", "first": "#f0966a", "second": "#7cc0dd"},
+    "light": {"text": "#5b5a55", "grid": "#e4e2dc", "first": "#2f6f8f", "second": "#c2622f"},
+    "dark": {"text": "#a7a6ae", "grid": "#33333a", "first": "#7cc0dd", "second": "#f0966a"},
 }
 _ERRORS: Final = {"light": "#c2293a", "dark": "#ff7d84"}
 _SHAPES: Final = {"wide": (620, 200, 6), "narrow": (320, 180, 3)}
@@ -96,7 +96,7 @@ def _places(span: Range) -> list[int]:
     """Where the points of a range begin."""
     offset, now = _offset(), int(time.time())
     last = (now + offset) // span.step
-    return [number * span.step - offset for number in range(last - span.seconds // span.step, last + 1)]
+    return [number * span.step - offset for number in range(last + 1 - span.seconds // span.step, last + 1)]
 
 
 def _summed(database: Database, span: Range) -> tuple[list[int], dict[int, Any]]:
@@ -114,7 +114,26 @@ def _requests(database: Database, span: Range) -> Lines:
 
 def _tokens(database: Database, span: Range) -> Lines:
     places, found = _summed(database, span)
-    return {"tokens": [found[at].tokens * 60 / span.step if at in found else 0 for at in places]}
+    return {
+        "tokens": [
+            (found[at].input + found[at].cached + found[at].output) * 60 / span.step if at in found else 0
+            for at in places
+        ]
+    }
+
+
+def _cached(database: Database, span: Range) -> Lines:
+    places, found = _summed(database, span)
+    shares: list[float | None] = []
+    for at in places:
+        one = found.get(at)
+        taken = one.input + one.cached if one else 0
+        shares.append(100 * one.cached / taken if one and taken else None)
+    return {"share": shares}
+
+
+def _per_cent(value: float) -> str:
+    return f"{value:.0f} %"
 
 
 def _cost(database: Database, span: Range) -> Lines:
@@ -145,6 +164,7 @@ CHARTS: Final = {
     "latency": Chart("Time to the end", ("median", "95 %"), shown.seconds, _quantiles("seconds")),
     "first": Chart("Time to the first bytes", ("median", "95 %"), shown.seconds, _quantiles("first")),
     "tokens": Chart("Tokens a minute", ("tokens",), shown.tokens, _tokens, "bar"),
+    "cached": Chart("Input from cache", ("share",), _per_cent, _cached),
     "cost": Chart("Cost by day", ("cost",), shown.money, _cost, "bar", by_day=True),
 }
 
@@ -167,9 +187,10 @@ def _drawn(chart: Chart, span: Range, lines: Lines, css: str, shape: tuple[int, 
         width=width,
         height=height,
         value_formatter=chart.told,
-        x_labels_major_every=max(1, -(-len(places) // names)),
     )
-    drawn.x_labels = [datetime.fromtimestamp(at).astimezone().strftime(span.form) for at in places]
+    labels = [datetime.fromtimestamp(at).astimezone().strftime(span.form) for at in places]
+    drawn.x_labels = labels
+    drawn.x_labels_major = labels[:: -(-len(labels) // names)]
     if any(value for values in lines.values() for value in values):
         for title, values in lines.items():
             drawn.add(title, values)
@@ -185,6 +206,7 @@ _LOOK: Final[dict[str, Any]] = {
     "no_prefix": True,
     "pretty_print": False,
     "margin": 6,
+    "margin_right": 16,
     "spacing": 8,
     "min_scale": 2,
     "max_scale": 4,

@@ -102,7 +102,7 @@ def _row(one: Entry, now: float) -> dict[str, str]:
         "target": shown.target(one),
         "time": shown.seconds(lasted) if one.seconds is not None else f"{lasted:.1f} s",
         "first": shown.seconds(one.first),
-        "tokens": f"{shown.tokens(one.input)} → {shown.tokens(one.output)}",
+        "tokens": shown.flow(one),
         "bytes": shown.size(one.sent),
         "project": shown.folder(one.project) if one.project else shown.brief(one.session or shown.NONE, 8),
     }

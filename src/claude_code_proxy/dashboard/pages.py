@@ -21,7 +21,7 @@ NAVIGATION: Final = (
 )
 _FILTERS: Final = (
     *("number", "tokens", "size", "seconds", "money", "cost_of", "cost_of_all", "share", "cached", "when", "iso"),
-    *("target", "brief", "folder", "state", "tone"),
+    *("flow", "target", "brief", "folder", "state", "tone"),
 )
 
 

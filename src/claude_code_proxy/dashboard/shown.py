@@ -15,7 +15,7 @@ STATES: Final = {
     "running": ("running", "runs"),
     "ok": ("ok", "good"),
     "client_closed": ("client left", "note"),
-    "upstream_error": ("upstream error", "bad"),
+    "upstream_error": ("error", "bad"),
     "timeout": ("timeout", "bad"),
     "shed": ("shed", "bad"),
     "refused": ("refused", "bad"),
@@ -42,6 +42,13 @@ def tokens(value: float | None) -> str:
     while abs(size) >= _THOUSAND and at < len(_UNITS) - 1:
         size, at = size / _THOUSAND, at + 1
     return f"{size:.0f}" if not at else f"{size:.{1 if size < 100 else 0}f}{_UNITS[at]}"
+
+
+def flow(one: Sum | Entry) -> str:
+    """Tokens in and out; a dash where neither was told."""
+    if one.input is None and one.output is None:
+        return NONE
+    return f"{tokens(one.input)} → {tokens(one.output)}"
 
 
 def size(value: float | None) -> str:

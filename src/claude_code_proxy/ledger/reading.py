@@ -122,8 +122,8 @@ class Reader:
         """The latest of the chosen requests; `before` is when the last one of the page before began, and its id."""
         where, values = chosen.where()
         if before:
-            where += " AND (began < ? OR (began = ? AND id < ?))"
-            values += [before[0], before[0], before[1]]
+            where += " AND (began, id) < (?, ?)"
+            values += before
         found = self._database.rows(
             f"SELECT {_ALL} FROM requests WHERE {where} ORDER BY began DESC, id DESC LIMIT ?",  # noqa: S608
             (*values, most),

@@ -25,12 +25,17 @@ _THOUSANDTHS: Final = "CAST(began * 1000 AS BIGINT)"
 
 
 class Span(Struct, frozen=True):
-    """What the requests that began in `step` seconds come to. `at`: their beginning, in seconds since 1970."""
+    """What the requests that began in `step` seconds come to. `at`: their beginning, in seconds since 1970.
+
+    `cached` are tokens of input that came out of a cache; `input` is without them.
+    """
 
     at: int
     requests: int = 0
     errors: int = 0
-    tokens: int = 0
+    input: int = 0
+    output: int = 0
+    cached: int = 0
     cost: float | None = None
 
 
@@ -60,7 +65,8 @@ def spans(database: Database, chosen: Chosen, step: int, offset: int = 0) -> lis
         f"""
         SELECT (CAST(began AS BIGINT) + ?) / ? AS number, COUNT(*) AS requests,
             SUM(CASE WHEN state IN ('ok', 'running') THEN 0 ELSE 1 END) AS errors,
-            CAST(SUM(COALESCE(input, 0) + COALESCE(output, 0)) AS BIGINT) AS tokens, SUM(cost) AS cost
+            CAST(SUM(COALESCE(input, 0)) AS BIGINT) AS input, CAST(SUM(COALESCE(output, 0)) AS BIGINT) AS output,
+            CAST(SUM(COALESCE(cache_read, 0)) AS BIGINT) AS cached, SUM(cost) AS cost
         FROM requests WHERE {where} GROUP BY 1 ORDER BY 1
         """,  # noqa: S608 -- names of ours
         (offset, step, *values),
@@ -86,11 +92,12 @@ def took(database: Database, chosen: Chosen, most: int = SAMPLE) -> list[Took]:
 def sessions(database: Database, chosen: Chosen, most: int = 100) -> list[Session]:
     """The sessions of the chosen requests, the latest first; what belongs to none is left out."""
     where, values = chosen.where()
+    # Grouped by what is no column, or SQLite would read the index of sessions, and with it the requests of all times.
     rows = database.rows(
         f"""
-        SELECT session AS key, MAX(project) AS project, MIN(began) AS began,
+        SELECT session || '' AS key, MAX(project) AS project, MIN(began) AS began,
             COUNT(DISTINCT provider || ':' || model) AS models, {SUMS}
-        FROM requests WHERE {where} AND session <> '' GROUP BY session ORDER BY MAX(began) DESC LIMIT ?
+        FROM requests WHERE {where} AND session <> '' GROUP BY 1 ORDER BY MAX(began) DESC LIMIT ?
         """,  # noqa: S608
         (*values, most),
     )
