@@ -51,7 +51,7 @@ class Complaints:
             self.said.append(f"console: {message.text}")
 
     def _request(self, request: Request) -> None:
-        if not request.url.startswith((self.home, "data:")):
+        if not request.url.startswith((self.home, "data:", "chrome-error:")):
             self.said.append(f"request: {request.url}")
 
 
@@ -83,4 +83,4 @@ async def page_of(
         yield page, complaints
     finally:
         await context.close()
-    assert complaints.said == []
+    assert complaints.said == [], complaints.said

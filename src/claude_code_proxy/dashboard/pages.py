@@ -24,6 +24,9 @@ _FILTERS: Final = (
     *("flow", "target", "brief", "folder", "state", "tone"),
 )
 
+_WITH_FORM: Final = (b"referrer-policy", b"same-origin")
+"""For pages with a form to post: under `no-referrer` a browser would not say that the form is of this very site."""
+
 
 class Pages:
     """Makes pages of templates."""
@@ -57,4 +60,5 @@ class Pages:
     ) -> Answer:
         """The page of a template. `here` is the address that the navigation marks."""
         text = self._templates.get_template(name).render(here=here, session=session, **values)
+        headers = (*headers, _WITH_FORM) if session or "token" in values else headers
         return Answer(text.encode("utf-8", "replace"), status, headers=headers)
