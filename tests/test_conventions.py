@@ -43,7 +43,8 @@ LAYERS: dict[str, set[str]] = {
     "windows": {"wire", "dialects", "providers", "settings", "tables", "calibration"},
     "calibration": {"wire"},
     "drift": {"wire"},
-    "metrics": {"wire", "tables", "drift"},
+    "exposition": set(),
+    "metrics": {"wire", "tables", "drift", "exposition"},
     "catalogue": {"wire", "dialects", "providers", "settings", "tables", "windows", "routing", "upstream"},
     "ollama": {"wire", "providers", "settings", "upstream"},
     "gateway": {
@@ -77,6 +78,7 @@ LAYERS: dict[str, set[str]] = {
         "ollama",
         "calibration",
         "drift",
+        "exposition",
         "metrics",
         "http",
     },

@@ -25,7 +25,7 @@ from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
 from claude_code_proxy.http.passage import Passage
-from claude_code_proxy.http.status import METRICS, STATUS, Status
+from claude_code_proxy.http.status import METRICS, STATUS, Status, breaker_states
 from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, MODELS, Surface
 from claude_code_proxy.http.watchdog import watched
 from claude_code_proxy.metrics import Metrics
@@ -51,6 +51,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     admission = Admission(settings)
     pool = Pool(settings)
     prepared, calibration, health, metrics = preparations(pool), Calibration(), Health(), Metrics()
+    metrics.add_source(lambda: breaker_states(health))
 
     def endpoints(settings: Settings, catalogue: Catalogue) -> dict[str, Endpoint]:
         known = Known(prepared, catalogue.limits, calibration, health)

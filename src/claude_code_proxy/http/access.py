@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from claude_code_proxy.http.asgi import every_header
 from claude_code_proxy.metrics import Metrics, Outcome
@@ -26,6 +27,8 @@ _log = logging.getLogger("claude_code_proxy.access")
 
 _LIST: Final = msgspec.json.Decoder(list[Raw])
 
+SESSION: Final = b"x-claude-code-session-id"
+
 CLIENT_GONE = 499
 """The status that is logged, as is the custom, for a client that did not wait for the answer."""
 
@@ -37,12 +40,13 @@ class Record:
     """
 
     __slots__ = (
-        *("_began", "_endpoint", "_metrics", "_place", "_scope"),
+        *("_began", "_endpoint", "_first", "_metrics", "_place", "_scope", "_started"),
         *("_counted", "exchange", "failed", "head", "model", "request_id", "status", "target"),
     )
 
     def __init__(self, scope: Scope, metrics: Metrics | None = None, endpoint: str = "other") -> None:
-        self._began, self._scope = time.monotonic(), scope
+        self._began, self._started, self._scope = time.monotonic(), time.time(), scope
+        self._first: float | None = None
         self._metrics, self._endpoint = metrics or Metrics(), endpoint
         self._metrics.began(endpoint)
         self.request_id, self._place = f"req_{secrets.token_hex(12)}", f"{scope['method']} {scope['path']}"
@@ -60,6 +64,10 @@ class Record:
             self._counted = "".join(counts)
             self._metrics.drift.request(every_header(self._scope), self.head)
 
+    def answering(self) -> None:
+        """Note that the answer begins."""
+        self._first = time.monotonic() - self._began
+
     def write(self) -> None:
         """Write the line, and count the request."""
         self.read()
@@ -75,18 +83,36 @@ class Record:
             self.request_id,
             extra={"request": self._told(seconds)},
         )
-        self._metrics.ended(self._ended())
+        self._metrics.ended(self._ended(seconds))
 
-    def _ended(self) -> Outcome:
+    def _ended(self, seconds: float) -> Outcome:
         exchange = self.exchange
         failed = self.failed or (exchange and exchange.watch.failed)
         error = failed.type if failed else ""
         if exchange is None:
             provider = self.target.partition(":")[0].strip("-")
-            return Outcome(self._endpoint, provider, "", self.status, error)
-        return Outcome(
-            *(self._endpoint, exchange.target.provider.name, exchange.target.model, self.status, error),
-            *(exchange.watch.usage, exchange.watch.kinds, exchange.limits),
+            outcome = Outcome(self._endpoint, provider, "", self.status, error)
+        else:
+            watch, asked = exchange.watch, exchange.target
+            outcome = Outcome(
+                *(self._endpoint, asked.provider.name, asked.model, self.status, error),
+                *(watch.usage, watch.kinds, exchange.limits),
+                tried=tuple(exchange.tried),
+                stop=watch.stop.reason if watch.stop else "",
+                base_url=asked.provider.base_url,
+            )
+        head, sent = self.head, dict(self._scope["headers"])
+        return replace(
+            outcome,
+            seconds=seconds,
+            first=self._first,
+            began=self._started,
+            request_id=self.request_id,
+            routed=self.target.strip("-"),
+            client_model=head.model if head else "",
+            stream=bool(head and head.stream),
+            session=sent.get(SESSION, b"").decode("latin-1"),
+            trace=sent.get(b"traceparent", b"").decode("latin-1"),
         )
 
     def _told(self, seconds: float) -> dict[str, object]:

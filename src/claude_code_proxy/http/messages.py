@@ -71,6 +71,7 @@ class Messages:
 
             async def let_go() -> None:
                 """Keep no body for as long as a model talks."""
+                record.answering()
                 record.read()
                 await self._known.let_go(exchange)
                 held.let_go()
@@ -96,4 +97,5 @@ class Messages:
             await send_failure(send, cause.failed, record.request_id, exchange.headers)
             return
         record.status = 200
+        record.answering()
         await send_whole(send, 200, body, merged(exchange.headers, (), record.request_id))

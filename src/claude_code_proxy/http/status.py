@@ -7,15 +7,15 @@ whoever watches asks every few seconds.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from claude_code_proxy import __version__
 from claude_code_proxy.drift import stamp
+from claude_code_proxy.exposition import MEDIA_TYPE, Family
 from claude_code_proxy.http.asgi import every_header, merged, send_failure, send_whole
 from claude_code_proxy.http.guard import admit
-from claude_code_proxy.metrics import MEDIA_TYPE
 from claude_code_proxy.wire.failure import ApiError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 STATUS = "/status"
 METRICS = "/metrics"
+
+_STATES: Final = {"closed": 0, "half-open": 1, "open": 2}
 
 
 class Status:
@@ -69,3 +71,11 @@ class Status:
             },
             "breakers": self._health.told(),
         }
+
+
+def breaker_states(health: Health) -> list[Family]:
+    """The breakers of targets that have failed of late, as a metric."""
+    states = Family("breaker_state", "gauge", "Breakers: 0 closed, 1 half-open, 2 open.", "target")
+    for target, held in health.told()["targets"].items():
+        states.add(_STATES[held["state"]], target)
+    return [states]
