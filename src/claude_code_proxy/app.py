@@ -31,6 +31,7 @@ from claude_code_proxy.http.watchdog import watched
 from claude_code_proxy.metrics import Metrics
 from claude_code_proxy.reload import following
 from claude_code_proxy.settings import SettingsError, load_settings
+from claude_code_proxy.telemetry import exporting
 from claude_code_proxy.upstream import Pool
 
 if TYPE_CHECKING:
@@ -79,14 +80,14 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         extend(surface.settings)
-        gc.collect()
-        gc.freeze()  # what is loaded now stays: no collection needs to look at it again
-        allow_connections(settings.max_streams)
-        async with following(source, use) if callable(source) else contextlib.nullcontext():
-            with drain.on_signals(lambda: surface.settings.drain_timeout), watched():
-                app.state.ready = True
-                yield
-            app.state.ready = False
+        async with exporting(surface.settings.otel, metrics):
+            _freeze()
+            allow_connections(settings.max_streams)
+            async with following(source, use) if callable(source) else contextlib.nullcontext():
+                with drain.on_signals(lambda: surface.settings.drain_timeout), watched():
+                    app.state.ready = True
+                    yield
+                app.state.ready = False
         await catalogue.close()
         await pool.close()
 
@@ -100,6 +101,12 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     passage = Passage(settings, pool, metrics, admission)
     surface = Surface(settings, endpoints(settings, catalogue), passage, pages, metrics, drain=drain, here=pool.here)
     return surface
+
+
+def _freeze() -> None:
+    """What is loaded now stays: no collection needs to look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _loaded(source: Settings | Callable[[], Settings]) -> Settings:

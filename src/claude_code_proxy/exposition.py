@@ -89,4 +89,5 @@ class Histogram(Family):
 
 def label(text: str) -> str:
     """A text that may be a client's, as a label."""
-    return "".join(char if char.isprintable() else "?" for char in text[:LONGEST])
+    text = text[:LONGEST]
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

@@ -101,7 +101,7 @@ class Metrics:
             *("provider", "model"),
         )
         self._attempts = Family(
-            *("attempts_total", "counter", "Requests sent to upstreams, by what came of them."),
+            *("attempts_total", "counter", "Attempts to have a request answered, by what came of them."),
             *("provider", "status"),
         )
         self._fallbacks = Family(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 APP: Final = "claude-code-proxy"
 ENV_FILE: Final = "CLAUDE_CODE_PROXY_ENV_FILE"
 CONFIG_FILE: Final = "CLAUDE_CODE_PROXY_CONFIG"
+OTEL: Final = "OTEL_"
 
 _YES: Final = frozenset({"1", "true", "yes", "on"})
 _NO: Final = frozenset({"0", "false", "no", "off"})
@@ -40,7 +41,7 @@ _log = logging.getLogger(__name__)
 class Settings(Struct, frozen=True, kw_only=True):
     """All that can be set, with the seed's defaults.
 
-    Times are in seconds, sizes in bytes.
+    Times are in seconds, sizes in bytes. `otel` holds the variables that OpenTelemetry's SDK reads itself.
     """
 
     providers: dict[str, Provider]
@@ -80,6 +81,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_queue: int = 64
     queue_timeout: float = 2.0
     body_memory_mib: int = 256
+    otel: dict[str, str] = {}
 
     def patience(self, provider: Provider) -> float:
         """Seconds within which a provider must begin a streamed reply: a model nearby may have to be loaded first."""
@@ -134,7 +136,8 @@ def load_settings(
     problems += faults(*(values.get(name, "") for name in ("web_search", "web_search_api_key", "web_search_base_url")))
     if problems:
         raise SettingsError("\n".join(problems))
-    return Settings(providers=rows, tables=tables, models=models, **{**values, "preferred_provider": preferred.name})
+    values |= {"preferred_provider": preferred.name, "otel": {n: env[n] for n in env if n.startswith(OTEL) and env[n]}}
+    return Settings(providers=rows, tables=tables, models=models, **values)
 
 
 def config_folder() -> Path:
@@ -249,6 +252,12 @@ def origins() -> dict[str, str]:
     here = os.environ
     files = {name: str(path) for path in _env_files(here) for name, value in _held(path).items() if value is not None}
     return {**files, **dict.fromkeys(here, "environment")}
+
+
+def lend(variables: Mapping[str, str]) -> None:
+    """Let a library that reads the environment find what the .env files hold of these variables."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
 
 
 def _held(path: Path) -> Mapping[str, str | None]:
