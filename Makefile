@@ -1,4 +1,4 @@
-.PHONY: test site load soak fuzz mutants matrix-newest lint format lock audit sbom
+.PHONY: test site load soak fuzz mutants matrix-newest lint format prices lock audit sbom
 
 UV ?= uv
 
@@ -29,6 +29,9 @@ lint:    ## what the conventions tests check, without the rest
 format:
 	$(UV) run --group dev ruff format
 	$(UV) run --group dev ruff check --fix
+
+prices:    ## src/claude_code_proxy/prices.json, of the genai-prices that is locked: `make lock` brings a newer one
+	$(UV) run --group dev python scripts/prices.py
 
 lock:    ## newer versions of every dependency, with their hashes
 	$(UV) lock --upgrade

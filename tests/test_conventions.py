@@ -26,6 +26,7 @@ LAYERS: dict[str, set[str]] = {
     "engines": {"wire", "dialects"},
     "web_search": {"wire", "dialects", "settings", "engines", "upstream"},
     "kinds": {"wire", "tables"},
+    "prices": {"wire", "providers", "tables", "hosts"},
     "settings": {"wire", "dialects", "providers", "tables", "engines", "hosts"},
     "routing": {"wire", "dialects", "providers", "settings", "tables"},
     "policy": {"wire"},

@@ -22,7 +22,7 @@ from platformdirs import user_config_path
 from claude_code_proxy.engines import faults
 from claude_code_proxy.hosts import is_near
 from claude_code_proxy.providers import Provider, ProviderError, find_provider, load_providers
-from claude_code_proxy.tables import Limits, Tables, TablesError, read_limits, read_tables
+from claude_code_proxy.tables import Limits, Price, Tables, TablesError, read_limits, read_prices, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,6 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     providers: dict[str, Provider]
     tables: Tables = Tables()
     models: dict[str, Limits] = {}
+    prices: dict[str, Price] = {}
     preferred_provider: str = "openai"
     big_model: str = "gpt-4.1"
     small_model: str = "gpt-4.1-mini"
@@ -127,14 +128,18 @@ def load_settings(
         tables = read_tables(config.get("routing", {}), lambda name: colons or bool(find_provider(rows, name)))
     except TablesError as cause:
         problems.append(str(cause))
-    try:
-        models = read_limits(config.get("models", {}), lambda name: getattr(find_provider(rows, name), "name", ""))
-    except TablesError as cause:
-        problems.append(str(cause))
+    by_target: dict[str, Any] = {}
+    for name, read_table in (("models", read_limits), ("prices", read_prices)):
+        try:
+            by_target[name] = read_table(
+                config.get(name, {}), lambda name: getattr(find_provider(rows, name), "name", "")
+            )
+        except TablesError as cause:
+            problems.append(str(cause))
     problems += faults(*(values.get(name, "") for name in ("web_search", "web_search_api_key", "web_search_base_url")))
     if problems:
         raise SettingsError("\n".join(problems))
-    return Settings(providers=rows, tables=tables, models=models, **{**values, "preferred_provider": preferred.name})
+    return Settings(providers=rows, tables=tables, **by_target, **{**values, "preferred_provider": preferred.name})
 
 
 def config_folder() -> Path:
@@ -312,6 +317,6 @@ def _config(env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         raise SettingsError(f"{path} cannot be read: {cause}") from None
     providers = config.get("providers", {})
     nested = isinstance(providers, dict) and all(isinstance(table, dict) for table in providers.values())
-    if config.keys() - {"providers", "routing", "models"} or not nested:
-        raise SettingsError(f"{path} may hold [routing], [models] and [providers.NAME] tables only")
+    if config.keys() - {"providers", "routing", "models", "prices"} or not nested:
+        raise SettingsError(f"{path} may hold [routing], [models], [prices] and [providers.NAME] tables only")
     return config
