@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -28,13 +29,14 @@ from claude_code_proxy.http.passage import Passage
 from claude_code_proxy.http.status import METRICS, STATUS, Status
 from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, MODELS, Surface
 from claude_code_proxy.http.watchdog import watched
+from claude_code_proxy.ledger.writer import Ledger
 from claude_code_proxy.metrics import Metrics
 from claude_code_proxy.reload import following
 from claude_code_proxy.settings import SettingsError, load_settings
 from claude_code_proxy.upstream import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from claude_code_proxy.http.surface import Endpoint
     from claude_code_proxy.settings import Settings
@@ -50,7 +52,8 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     warn_if_open(settings, sys.argv)
     admission = Admission(settings)
     pool = Pool(settings)
-    prepared, calibration, health, metrics = preparations(pool), Calibration(), Health(), Metrics()
+    prepared, calibration, health = preparations(pool), Calibration(), Health()
+    metrics = Metrics(ledger=_ledger(settings))
 
     def endpoints(settings: Settings, catalogue: Catalogue) -> dict[str, Endpoint]:
         known = Known(prepared, catalogue.limits, calibration, health)
@@ -81,24 +84,47 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
         gc.collect()
         gc.freeze()  # what is loaded now stays: no collection needs to look at it again
         allow_connections(settings.max_streams)
-        async with following(source, use) if callable(source) else contextlib.nullcontext():
-            with drain.on_signals(lambda: surface.settings.drain_timeout), watched():
-                app.state.ready = True
-                yield
-            app.state.ready = False
-        await catalogue.close()
-        await pool.close()
+        async with _written(metrics.ledger):
+            async with _followed(source, use):
+                with drain.on_signals(lambda: surface.settings.drain_timeout), watched():
+                    app.state.ready = True
+                    yield
+                app.state.ready = False
+            await catalogue.close()
+            await pool.close()
 
-    pages = Starlette(
-        routes=ROUTES,
-        lifespan=lifespan,
-        exception_handlers={HTTPException: refused, Exception: refused},
-    )
+    handlers = {HTTPException: refused, Exception: refused}
+    pages = Starlette(routes=ROUTES, lifespan=lifespan, exception_handlers=handlers)
     pages.state.ready = False
     drain = Drain(lambda: setattr(pages.state, "ready", False))
     passage = Passage(settings, pool, metrics, admission)
     surface = Surface(settings, endpoints(settings, catalogue), passage, pages, metrics, drain=drain, here=pool.here)
     return surface
+
+
+def _followed(
+    source: Settings | Callable[[], Settings], use: Callable[[Settings], Awaitable[None]]
+) -> contextlib.AbstractAsyncContextManager[None]:
+    """Settings that were loaded follow their files until the block ends."""
+    return following(source, use) if callable(source) else contextlib.nullcontext()
+
+
+def _ledger(settings: Settings) -> Ledger | None:
+    if not settings.proxy_ledger:
+        return None
+    return Ledger(settings.proxy_ledger, days=settings.proxy_ledger_days, capture_days=settings.proxy_capture_days)
+
+
+@contextlib.asynccontextmanager
+async def _written(ledger: Ledger | None) -> AsyncGenerator[None]:
+    """The ledger is written until the block ends, and then what is left."""
+    if ledger:
+        ledger.start()
+    try:
+        yield
+    finally:
+        if ledger:
+            await asyncio.to_thread(ledger.close)
 
 
 def _loaded(source: Settings | Callable[[], Settings]) -> Settings:

@@ -22,6 +22,8 @@ from claude_code_proxy.wire.failure import STATUS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from claude_code_proxy.ledger.writer import Ledger
+
 MOST: Final = 500
 """Sets of labels of a metric that are told apart; names of models come from clients."""
 
@@ -78,9 +80,10 @@ def _label(text: str) -> str:
 
 
 class Metrics:
-    """The counts since the start. `clock`: seconds since 1970."""
+    """The counts since the start. `clock`: seconds since 1970. The `ledger` keeps each request, where there is one."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, ledger: Ledger | None = None) -> None:
+        self.ledger = ledger
         self.drift = Drift(clock)
         self.started = clock()
         self.limits: OrderedDict[str, Limits] = OrderedDict()

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from msgspec import Struct
-from platformdirs import user_config_path
+from platformdirs import user_config_path, user_state_path
 
 from claude_code_proxy.engines import faults
 from claude_code_proxy.hosts import is_near
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 class Settings(Struct, frozen=True, kw_only=True):
     """All that can be set, with the seed's defaults.
 
-    Times are in seconds, sizes in bytes.
+    Times are in seconds, sizes in bytes. `proxy_ledger` is a path or a URL; empty: nothing is kept.
     """
 
     providers: dict[str, Provider]
@@ -81,6 +81,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_queue: int = 64
     queue_timeout: float = 2.0
     body_memory_mib: int = 256
+    proxy_ledger: str = ""
+    proxy_ledger_days: int = 90
+    proxy_capture: bool = False
+    proxy_capture_days: int = 3
 
     def patience(self, provider: Provider) -> float:
         """Seconds within which a provider must begin a streamed reply: a model nearby may have to be loaded first."""
@@ -139,7 +143,13 @@ def load_settings(
     problems += faults(*(values.get(name, "") for name in ("web_search", "web_search_api_key", "web_search_base_url")))
     if problems:
         raise SettingsError("\n".join(problems))
-    return Settings(providers=rows, tables=tables, **by_target, **{**values, "preferred_provider": preferred.name})
+    values |= {"preferred_provider": preferred.name, "proxy_ledger": _ledger(values.get("proxy_ledger", ""))}
+    return Settings(providers=rows, tables=tables, **by_target, **values)
+
+
+def _ledger(said: str) -> str:
+    """Where the ledger is: as it was said, in the user's own folder, or empty where none is wanted."""
+    return "" if said.lower() in _NO else said or str(user_state_path(APP) / "ledger.db")
 
 
 def config_folder() -> Path:
@@ -234,11 +244,15 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "UPSTREAM_RETRIES": _whole,
     "UPSTREAM_PROXY": _proxy,
     "SSL_CERT_FILE": _certificates,
+    "PROXY_LEDGER": str,
+    "PROXY_LEDGER_DAYS": _count,
+    "PROXY_CAPTURE": _flag,
+    "PROXY_CAPTURE_DAYS": _count,
 }
 """Variables that set the field of their own name, and how their text is read."""
 
 
-_SECRET: Final = frozenset({"UPSTREAM_PROXY", "WEB_SEARCH_BASE_URL"})
+_SECRET: Final = frozenset({"PROXY_LEDGER", "UPSTREAM_PROXY", "WEB_SEARCH_BASE_URL"})
 """Variables that may hold a password, and are not repeated."""
 
 

@@ -14,11 +14,13 @@ import msgspec
 from msgspec import Raw
 
 from claude_code_proxy.http.asgi import every_header
+from claude_code_proxy.http.row import SESSION, row_of
 from claude_code_proxy.metrics import Metrics, Outcome
 
 if TYPE_CHECKING:
     from claude_code_proxy.gateway import Exchange
     from claude_code_proxy.http.asgi import Scope
+    from claude_code_proxy.ledger.entry import Entry
     from claude_code_proxy.wire.failure import Failed
     from claude_code_proxy.wire.head import Head
 
@@ -37,33 +39,59 @@ class Record:
     """
 
     __slots__ = (
-        *("_began", "_endpoint", "_metrics", "_place", "_scope"),
-        *("_counted", "exchange", "failed", "head", "model", "request_id", "status", "target"),
+        *("_counted", "_headers", "_metrics", "_place", "_scope", "_since", "_started"),
+        *("endpoint", "exchange", "failed", "first", "head", "kind", "model", "project", "received", "request_id"),
+        *("seconds", "sent", "status", "target"),
     )
 
     def __init__(self, scope: Scope, metrics: Metrics | None = None, endpoint: str = "other") -> None:
-        self._began, self._scope = time.monotonic(), scope
-        self._metrics, self._endpoint = metrics or Metrics(), endpoint
-        self._metrics.began(endpoint)
+        self._started, self._since, self._scope = time.monotonic(), time.time(), scope
+        self._metrics, self.endpoint = metrics or Metrics(), endpoint
         self.request_id, self._place = f"req_{secrets.token_hex(12)}", f"{scope['method']} {scope['path']}"
         self.model = self.target = "-"
-        self.status = 0
+        self.kind = self.project = ""
+        self.status = self.received = self.sent = 0
+        self.first: float | None = None
+        self.seconds: float | None = None
         self.failed: Failed | None = None
         self.head: Head | None = None
         self.exchange: Exchange | None = None
         self._counted: str | None = None
+        self._headers: dict[str, str] | None = None
+        self._metrics.began(endpoint)
+        if ledger := self._metrics.ledger:
+            ledger.began(self.request_id, self.row)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The request's headers, names in lower case."""
+        if self._headers is None:
+            self._headers = every_header(self._scope)
+        return self._headers
+
+    def row(self) -> Entry:
+        """What the ledger keeps of it, as far as it is known by now."""
+        return row_of(self, self._since)
+
+    def answering(self) -> None:
+        """The first bytes of the answer are here."""
+        if self.first is None:
+            self.first = time.monotonic() - self._started
 
     def read(self) -> None:
         """Take what is told of the request itself, while its body is here."""
         if self._counted is None:
             counts = [f"{name}={_many(self.head, name)} " for name in ("messages", "tools")] if self.head else []
             self._counted = "".join(counts)
-            self._metrics.drift.request(every_header(self._scope), self.head)
+            self._metrics.drift.request(self.headers, self.head)
+            if self.head and (ledger := self._metrics.ledger):
+                self.received = len(self.head.raw)
+                self.project = ledger.projects.of(self.headers.get(SESSION, ""), self.head.raw)
 
     def write(self) -> None:
         """Write the line, and count the request."""
         self.read()
-        seconds = time.monotonic() - self._began
+        seconds = self.seconds = time.monotonic() - self._started
         _log.info(
             "%s %s → %s %d %.2fs %s%s",
             printable(self._place),
@@ -76,6 +104,8 @@ class Record:
             extra={"request": self._told(seconds)},
         )
         self._metrics.ended(self._ended())
+        if ledger := self._metrics.ledger:
+            ledger.ended(self.row())
 
     def _ended(self) -> Outcome:
         exchange = self.exchange
@@ -83,9 +113,9 @@ class Record:
         error = failed.type if failed else ""
         if exchange is None:
             provider = self.target.partition(":")[0].strip("-")
-            return Outcome(self._endpoint, provider, "", self.status, error)
+            return Outcome(self.endpoint, provider, "", self.status, error)
         return Outcome(
-            *(self._endpoint, exchange.target.provider.name, exchange.target.model, self.status, error),
+            *(self.endpoint, exchange.target.provider.name, exchange.target.model, self.status, error),
             *(exchange.watch.usage, exchange.watch.kinds, exchange.limits),
         )
 

@@ -52,7 +52,7 @@ class Messages:
         headers = admit(client_headers(scope), settings)
         async with self._admission.admitted(scope, receive) as held:
             head = record.head = decode_head(held.body)
-            kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
+            kind = record.kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
             target = route(pinned, head.model, settings, kind)
             record.target = str(target)
             exchange = record.exchange = Exchange(
@@ -72,6 +72,7 @@ class Messages:
             async def let_go() -> None:
                 """Keep no body for as long as a model talks."""
                 record.read()
+                record.answering()
                 await self._known.let_go(exchange)
                 held.let_go()
 
@@ -82,7 +83,10 @@ class Messages:
                 ping_after=settings.ping_interval,
                 commit_after=settings.commit_after,
             )
-            await stream(receive, send)
+            try:
+                await stream(receive, send)
+            finally:
+                record.sent = stream.sent
             record.status, record.failed = stream.status, stream.failed
             self._known.learn(exchange)  # the client has its whole answer
             self._advice.tell(exchange)
@@ -95,5 +99,6 @@ class Messages:
             record.status, record.failed = cause.failed.status, cause.failed
             await send_failure(send, cause.failed, record.request_id, exchange.headers)
             return
-        record.status = 200
+        record.answering()
+        record.status, record.sent = 200, len(body)
         await send_whole(send, 200, body, merged(exchange.headers, (), record.request_id))
