@@ -111,6 +111,7 @@ LAYERS: dict[str, set[str]] = {
         "upstream",
         "app",
         "local",
+        "ledger",
         "cli",
     },
 }

@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 import stat
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -69,6 +70,12 @@ def connect(place: str) -> Database:
             raise
     _put_aside(path)
     return SQLite(path)
+
+
+def faults() -> tuple[type[Exception], ...]:
+    """What is raised by a ledger that cannot be used."""
+    psycopg = sys.modules.get("psycopg")  # nobody else raises what it would
+    return (LedgerError, OSError, sqlite3.Error, *((psycopg.Error,) if psycopg else ()))
 
 
 def is_there(place: str) -> bool:
