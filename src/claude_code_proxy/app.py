@@ -95,7 +95,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
 
     handlers = {HTTPException: refused, Exception: refused}
     pages = Starlette(routes=ROUTES, lifespan=lifespan, exception_handlers=handlers)
-    pages.state.ready = False
+    pages.state.ready, pages.state.ledger = False, metrics.ledger
     drain = Drain(lambda: setattr(pages.state, "ready", False))
     passage = Passage(settings, pool, metrics, admission)
     surface = Surface(settings, endpoints(settings, catalogue), passage, pages, metrics, drain=drain, here=pool.here)

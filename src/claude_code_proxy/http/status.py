@@ -10,6 +10,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from msgspec.structs import asdict
 
 from claude_code_proxy import __version__
 from claude_code_proxy.drift import stamp
@@ -68,4 +69,5 @@ class Status:
                 for target, limits in metrics.limits.items()
             },
             "breakers": self._health.told(),
+            "ledger": metrics.ledger and asdict(metrics.ledger.told()),
         }

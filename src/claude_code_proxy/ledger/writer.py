@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from claude_code_proxy.ledger.database import connect
+from claude_code_proxy.ledger.database import connect, put_aside
 from claude_code_proxy.ledger.entry import COLUMNS, values
 from claude_code_proxy.ledger.owner import has_ended, this_process
 from claude_code_proxy.ledger.project import Projects
@@ -224,6 +224,8 @@ class Ledger:
         if self._database:
             self._database.close()
             self._database = None
+        if put_aside(self.place, cause):
+            return
         now = time.monotonic()
         if now - self._warned >= _WARN:
             self._warned = now
