@@ -35,6 +35,7 @@ prices:    ## src/claude_code_proxy/prices.json, of the genai-prices that is loc
 
 lock:    ## newer versions of every dependency, with their hashes
 	$(UV) lock --upgrade
+	$(MAKE) prices
 
 audit:    ## known weaknesses of what is locked; asks osv.dev
 	$(UV) audit --locked --preview-features audit-command

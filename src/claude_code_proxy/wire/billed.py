@@ -23,7 +23,8 @@ def cost_in(usage: dict[str, Any]) -> float | None:
     (`is_byok`, its page on usage accounting, November 2026). Perplexity's `cost` is an object with a total.
     """
     for name, unit in _NAMED.items():
-        held = usage.get(name)
+        if (held := usage.get(name)) is None:  # nearly always
+            continue
         cost = _dollars(fields(held).get("total_cost", held), unit)
         if cost is not None and usage.get("is_byok") is True:
             beside = _dollars(fields(usage.get("cost_details")).get("upstream_inference_cost"))
