@@ -20,7 +20,7 @@ soak:    ## 20,000 requests of every kind, and what is left of them
 fuzz:    ## every fuzz target for SECONDS=60 each, or TARGETS="framing visitors"
 	$(UV) run --group dev python tests/fuzz/run.py --seconds $(or $(SECONDS),60) $(TARGETS)
 
-mutants:    ## are mistakes noticed in what keeps others out and holds retries back? Takes about an hour
+mutants:    ## are mistakes noticed in what keeps others out and holds retries back? Takes about half an hour
 	$(UV) run --group dev python scripts/mutants.py
 
 lint:    ## what the conventions tests check, without the rest

@@ -12,11 +12,11 @@ from claude_code_proxy.http.advice import WindowAdvice
 from claude_code_proxy.http.asgi import client_headers, merged, send_failure, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
+from claude_code_proxy.http.head import head_of
 from claude_code_proxy.http.stream import EventStream, while_connected
 from claude_code_proxy.kinds import kind_of
 from claude_code_proxy.routing import route
 from claude_code_proxy.wire.failure import ApiError
-from claude_code_proxy.wire.head import decode_head
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -51,7 +51,7 @@ class Messages:
         settings = self._settings
         headers = admit(client_headers(scope), settings)
         async with self._admission.admitted(scope, receive) as held:
-            head = record.head = decode_head(held.body)
+            head = record.head = await head_of(held.body)
             kind = record.kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
             target = route(pinned, head.model, settings, kind)
             record.target = str(target)
