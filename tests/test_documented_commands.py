@@ -36,7 +36,7 @@ ROWS = (
     (r".*claude-code-proxy (serve )?--local", SERVES),
     (r".*claude-code-proxy try .*", ENDS),
     (r"(uv run )?claude-code-proxy( serve)?( --(?!local)\S+( \w+)?)*", SERVES),
-    (r"uv run (--extra \w+ )?uvicorn server:app .*", SERVES),
+    (r"(OTEL_\S+=\S+ )?uv run (--extra \w+ )?uvicorn server:app .*", SERVES),
     (
         r"(uv run (--extra \w+ )?)?claude-code-proxy (code|doctor|models|route|usage|completion|init --yes|import)\b.*",
         ENDS,

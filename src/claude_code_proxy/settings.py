@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 APP: Final = "claude-code-proxy"
 ENV_FILE: Final = "CLAUDE_CODE_PROXY_ENV_FILE"
 CONFIG_FILE: Final = "CLAUDE_CODE_PROXY_CONFIG"
+OTEL: Final = "OTEL_"
 
 _YES: Final = frozenset({"1", "true", "yes", "on"})
 _NO: Final = frozenset({"0", "false", "no", "off"})
@@ -41,6 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """All that can be set, with the seed's defaults.
 
     Times are in seconds, sizes in bytes. `proxy_ledger` is a path or a URL; empty: nothing is kept.
+    `otel` holds the variables that OpenTelemetry's SDK reads itself.
     """
 
     providers: dict[str, Provider]
@@ -85,6 +87,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     proxy_ledger_days: int = 90
     proxy_capture: bool = False
     proxy_capture_days: int = 3
+    otel: dict[str, str] = {}
 
     def patience(self, provider: Provider) -> float:
         """Seconds within which a provider must begin a streamed reply: a model nearby may have to be loaded first."""
@@ -144,6 +147,7 @@ def load_settings(
     if problems:
         raise SettingsError("\n".join(problems))
     values |= {"preferred_provider": preferred.name, "proxy_ledger": _ledger(values.get("proxy_ledger", ""))}
+    values["otel"] = {name: held for name, held in env.items() if name.startswith(OTEL) and held}
     return Settings(providers=rows, tables=tables, **by_target, **values)
 
 
@@ -268,6 +272,12 @@ def origins() -> dict[str, str]:
     here = os.environ
     files = {name: str(path) for path in _env_files(here) for name, value in _held(path).items() if value is not None}
     return {**files, **dict.fromkeys(here, "environment")}
+
+
+def lend(variables: Mapping[str, str]) -> None:
+    """Let a library that reads the environment find what the .env files hold of these variables."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
 
 
 def _held(path: Path) -> Mapping[str, str | None]:

@@ -52,6 +52,7 @@ class Messages:
         headers = admit(client_headers(scope), settings)
         async with self._admission.admitted(scope, receive) as held:
             head = record.head = await head_of(held.body)
+            record.prices = settings.prices
             kind = record.kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
             target = route(pinned, head.model, settings, kind)
             record.target = str(target)
@@ -71,8 +72,8 @@ class Messages:
 
             async def let_go() -> None:
                 """Keep no body for as long as a model talks."""
-                record.read()
                 record.answering()
+                record.read()
                 await self._known.let_go(exchange)
                 held.let_go()
 
