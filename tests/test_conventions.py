@@ -66,6 +66,8 @@ LAYERS: dict[str, set[str]] = {
         "ollama",
     },
     "http": {
+        "prices",
+        "tables",
         "hosts",
         "wire",
         "dialects",
