@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)  # how fast the machi
 settings.register_profile("tests", deadline=None, max_examples=200, suppress_health_check=_SLOW, database=None)
 settings.register_profile("ci", settings.get_profile("tests"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "tests")
+
+# No test writes into the ledger of whoever runs it; those that are about it say where theirs is.
+os.environ["PROXY_LEDGER"] = "off"
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="state-")
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every program they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

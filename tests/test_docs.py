@@ -189,6 +189,7 @@ def test_the_example_of_an_env_file_holds_the_defaults() -> None:
     assert held.keys() >= VARIABLES.keys()
     foreign = {
         "CLAUDE_CODE_PROXY_CONFIG",
+        "PROXY_LEDGER",
         "UPSTREAM_PROXY",
         "SSL_CERT_FILE",
         "OPENAI_COMPATIBLE_BASE_URL",

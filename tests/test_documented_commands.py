@@ -37,7 +37,10 @@ ROWS = (
     (r".*claude-code-proxy try .*", ENDS),
     (r"(uv run )?claude-code-proxy( serve)?( --(?!local)\S+( \w+)?)*", SERVES),
     (r"(OTEL_\S+=\S+ )?uv run (--extra \w+ )?uvicorn server:app .*", SERVES),
-    (r"(uv run (--extra \w+ )?)?claude-code-proxy (code|doctor|models|route|completion|init --yes|import)\b.*", ENDS),
+    (
+        r"(uv run (--extra \w+ )?)?claude-code-proxy (code|doctor|models|route|usage|completion|init --yes|import)\b.*",
+        ENDS,
+    ),
     (r"ANTHROPIC_BASE_URL=\S+ ANTHROPIC_(AUTH_TOKEN|API_KEY)=any (npx -y @anthropic-ai/claude-code|claude)\b.*", ASKS),
     (r"cp \.env\.example \.env", ENDS),
 )

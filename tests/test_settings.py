@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from platformdirs import user_state_path
 
 from claude_code_proxy import settings as module
 from claude_code_proxy.providers import find_provider
@@ -16,7 +17,8 @@ ALONE = {"CLAUDE_CODE_PROXY_ENV_FILE": ""}
 
 def test_the_defaults_hold_where_nothing_is_set() -> None:
     settings = load_settings(ALONE)
-    assert settings == Settings(providers=settings.providers)
+    ledger = str(user_state_path("claude-code-proxy") / "ledger.db")
+    assert settings == Settings(providers=settings.providers, proxy_ledger=ledger)
     assert (settings.preferred_provider, settings.big_model, settings.small_model) == (
         "openai",
         "gpt-4.1",
@@ -28,6 +30,13 @@ SET: list[tuple[str, str, str, object]] = [
     ("PREFERRED_PROVIDER", "ollama", "preferred_provider", "ollama"),
     ("PREFERRED_PROVIDER", "Google", "preferred_provider", "gemini"),
     ("BIG_MODEL", " x ", "big_model", "x"),
+    ("PROXY_LEDGER", "off", "proxy_ledger", ""),
+    ("PROXY_LEDGER", "No", "proxy_ledger", ""),
+    ("PROXY_LEDGER", "/var/lib/proxy.db", "proxy_ledger", "/var/lib/proxy.db"),
+    ("PROXY_LEDGER", "postgresql://u:p@db/x", "proxy_ledger", "postgresql://u:p@db/x"),
+    ("PROXY_LEDGER_DAYS", "7", "proxy_ledger_days", 7),
+    ("PROXY_CAPTURE", "yes", "proxy_capture", True),
+    ("PROXY_CAPTURE_DAYS", "1", "proxy_capture_days", 1),
     ("BIG_MODEL", "", "big_model", "gpt-4.1"),
     ("SMALL_MODEL", "Y", "small_model", "Y"),
     ("MAX_OUTPUT_TOKENS", "8192", "max_output_tokens", 8192),

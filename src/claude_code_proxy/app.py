@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
@@ -25,9 +26,10 @@ from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
 from claude_code_proxy.http.passage import Passage
-from claude_code_proxy.http.status import METRICS, STATUS, Status, breaker_states
+from claude_code_proxy.http.status import METRICS, STATUS, Status, breaker_states, ledger_rows
 from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, MODELS, Surface
 from claude_code_proxy.http.watchdog import watched
+from claude_code_proxy.ledger.writer import Ledger
 from claude_code_proxy.metrics import Metrics
 from claude_code_proxy.reload import following
 from claude_code_proxy.settings import SettingsError, load_settings
@@ -35,7 +37,7 @@ from claude_code_proxy.telemetry import exporting
 from claude_code_proxy.upstream import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from claude_code_proxy.http.surface import Endpoint
     from claude_code_proxy.settings import Settings
@@ -51,7 +53,8 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     warn_if_open(settings, sys.argv)
     admission = Admission(settings)
     pool = Pool(settings)
-    prepared, calibration, health, metrics = preparations(pool), Calibration(), Health(), Metrics()
+    prepared, calibration, health = preparations(pool), Calibration(), Health()
+    metrics = _counted(settings)
     metrics.add_source(lambda: breaker_states(health))
 
     def endpoints(settings: Settings, catalogue: Catalogue) -> dict[str, Endpoint]:
@@ -80,27 +83,54 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         extend(surface.settings)
-        async with exporting(surface.settings.otel, metrics):
+        async with _written(metrics.ledger), exporting(surface.settings.otel, metrics):
             _freeze()
             allow_connections(settings.max_streams)
-            async with following(source, use) if callable(source) else contextlib.nullcontext():
+            async with _followed(source, use):
                 with drain.on_signals(lambda: surface.settings.drain_timeout), watched():
                     app.state.ready = True
                     yield
                 app.state.ready = False
-        await catalogue.close()
-        await pool.close()
+            await catalogue.close()
+            await pool.close()
 
-    pages = Starlette(
-        routes=ROUTES,
-        lifespan=lifespan,
-        exception_handlers={HTTPException: refused, Exception: refused},
-    )
-    pages.state.ready = False
+    handlers = {HTTPException: refused, Exception: refused}
+    pages = Starlette(routes=ROUTES, lifespan=lifespan, exception_handlers=handlers)
+    pages.state.ready, pages.state.ledger = False, metrics.ledger
     drain = Drain(lambda: setattr(pages.state, "ready", False))
     passage = Passage(settings, pool, metrics, admission)
     surface = Surface(settings, endpoints(settings, catalogue), passage, pages, metrics, drain=drain, here=pool.here)
     return surface
+
+
+def _followed(
+    source: Settings | Callable[[], Settings], use: Callable[[Settings], Awaitable[None]]
+) -> contextlib.AbstractAsyncContextManager[None]:
+    """Settings that were loaded follow their files until the block ends."""
+    return following(source, use) if callable(source) else contextlib.nullcontext()
+
+
+def _counted(settings: Settings) -> Metrics:
+    """The metrics, with the ledger that is wanted."""
+    if not settings.proxy_ledger:
+        return Metrics()
+    days, capture_days = settings.proxy_ledger_days, settings.proxy_capture_days
+    ledger = Ledger(settings.proxy_ledger, days=days, capture_days=capture_days)
+    metrics = Metrics(ledger=ledger)
+    metrics.add_source(lambda: ledger_rows(ledger))
+    return metrics
+
+
+@contextlib.asynccontextmanager
+async def _written(ledger: Ledger | None) -> AsyncGenerator[None]:
+    """The ledger is written until the block ends, and then what is left."""
+    if ledger:
+        ledger.start()
+    try:
+        yield
+    finally:
+        if ledger:
+            await asyncio.to_thread(ledger.close)
 
 
 def _freeze() -> None:

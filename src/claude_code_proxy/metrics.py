@@ -23,6 +23,8 @@ from claude_code_proxy.wire.failure import STATUS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from claude_code_proxy.ledger.writer import Ledger
+
 SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 """Bounds of the histograms: from an error of ours to an answer that thinks for ten minutes."""
 
@@ -71,9 +73,10 @@ class Outcome(Struct, frozen=True):
 
 
 class Metrics:
-    """The counts since the start. `clock`: seconds since 1970."""
+    """The counts since the start. `clock`: seconds since 1970. The `ledger` keeps each request, where there is one."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, ledger: Ledger | None = None) -> None:
+        self.ledger = ledger
         self.drift = Drift(clock)
         self.started = clock()
         self.limits: OrderedDict[str, Limits] = OrderedDict()

@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from msgspec import Struct
-from platformdirs import user_config_path
+from platformdirs import user_config_path, user_state_path
 
 from claude_code_proxy.engines import faults
 from claude_code_proxy.hosts import is_near
 from claude_code_proxy.providers import Provider, ProviderError, find_provider, load_providers
-from claude_code_proxy.tables import Limits, Tables, TablesError, read_limits, read_tables
+from claude_code_proxy.tables import Limits, Price, Tables, TablesError, read_limits, read_prices, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,12 +41,14 @@ _log = logging.getLogger(__name__)
 class Settings(Struct, frozen=True, kw_only=True):
     """All that can be set, with the seed's defaults.
 
-    Times are in seconds, sizes in bytes. `otel` holds the variables that OpenTelemetry's SDK reads itself.
+    Times are in seconds, sizes in bytes. `proxy_ledger` is a path or a URL; empty: nothing is kept.
+    `otel` holds the variables that OpenTelemetry's SDK reads itself.
     """
 
     providers: dict[str, Provider]
     tables: Tables = Tables()
     models: dict[str, Limits] = {}
+    prices: dict[str, Price] = {}
     preferred_provider: str = "openai"
     big_model: str = "gpt-4.1"
     small_model: str = "gpt-4.1-mini"
@@ -81,6 +83,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_queue: int = 64
     queue_timeout: float = 2.0
     body_memory_mib: int = 256
+    proxy_ledger: str = ""
+    proxy_ledger_days: int = 90
+    proxy_capture: bool = False
+    proxy_capture_days: int = 3
     otel: dict[str, str] = {}
 
     def patience(self, provider: Provider) -> float:
@@ -129,15 +135,25 @@ def load_settings(
         tables = read_tables(config.get("routing", {}), lambda name: colons or bool(find_provider(rows, name)))
     except TablesError as cause:
         problems.append(str(cause))
-    try:
-        models = read_limits(config.get("models", {}), lambda name: getattr(find_provider(rows, name), "name", ""))
-    except TablesError as cause:
-        problems.append(str(cause))
+    by_target: dict[str, Any] = {}
+    for name, read_table in (("models", read_limits), ("prices", read_prices)):
+        try:
+            by_target[name] = read_table(
+                config.get(name, {}), lambda name: getattr(find_provider(rows, name), "name", "")
+            )
+        except TablesError as cause:
+            problems.append(str(cause))
     problems += faults(*(values.get(name, "") for name in ("web_search", "web_search_api_key", "web_search_base_url")))
     if problems:
         raise SettingsError("\n".join(problems))
-    values |= {"preferred_provider": preferred.name, "otel": {n: env[n] for n in env if n.startswith(OTEL) and env[n]}}
-    return Settings(providers=rows, tables=tables, models=models, **values)
+    values |= {"preferred_provider": preferred.name, "proxy_ledger": _ledger(values.get("proxy_ledger", ""))}
+    values["otel"] = {name: held for name, held in env.items() if name.startswith(OTEL) and held}
+    return Settings(providers=rows, tables=tables, **by_target, **values)
+
+
+def _ledger(said: str) -> str:
+    """Where the ledger is: as it was said, in the user's own folder, or empty where none is wanted."""
+    return "" if said.lower() in _NO else said or str(user_state_path(APP) / "ledger.db")
 
 
 def config_folder() -> Path:
@@ -232,11 +248,15 @@ VARIABLES: Final[dict[str, Callable[[str], Any]]] = {
     "UPSTREAM_RETRIES": _whole,
     "UPSTREAM_PROXY": _proxy,
     "SSL_CERT_FILE": _certificates,
+    "PROXY_LEDGER": str,
+    "PROXY_LEDGER_DAYS": _count,
+    "PROXY_CAPTURE": _flag,
+    "PROXY_CAPTURE_DAYS": _count,
 }
 """Variables that set the field of their own name, and how their text is read."""
 
 
-_SECRET: Final = frozenset({"UPSTREAM_PROXY", "WEB_SEARCH_BASE_URL"})
+_SECRET: Final = frozenset({"PROXY_LEDGER", "UPSTREAM_PROXY", "WEB_SEARCH_BASE_URL"})
 """Variables that may hold a password, and are not repeated."""
 
 
@@ -321,6 +341,6 @@ def _config(env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         raise SettingsError(f"{path} cannot be read: {cause}") from None
     providers = config.get("providers", {})
     nested = isinstance(providers, dict) and all(isinstance(table, dict) for table in providers.values())
-    if config.keys() - {"providers", "routing", "models"} or not nested:
-        raise SettingsError(f"{path} may hold [routing], [models] and [providers.NAME] tables only")
+    if config.keys() - {"providers", "routing", "models", "prices"} or not nested:
+        raise SettingsError(f"{path} may hold [routing], [models], [prices] and [providers.NAME] tables only")
     return config

@@ -12,22 +12,26 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Raw
-from msgspec.structs import replace
 
 from claude_code_proxy.http.asgi import every_header
+from claude_code_proxy.http.row import SESSION, row_of
 from claude_code_proxy.metrics import Metrics, Outcome
+from claude_code_proxy.tables import Limits
+from claude_code_proxy.wire.events import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from claude_code_proxy.gateway import Exchange
     from claude_code_proxy.http.asgi import Scope
+    from claude_code_proxy.ledger.entry import Entry
+    from claude_code_proxy.tables import Price
     from claude_code_proxy.wire.failure import Failed
     from claude_code_proxy.wire.head import Head
 
 _log = logging.getLogger("claude_code_proxy.access")
 
 _LIST: Final = msgspec.json.Decoder(list[Raw])
-
-SESSION: Final = b"x-claude-code-session-id"
 
 CLIENT_GONE = 499
 """The status that is logged, as is the custom, for a client that did not wait for the answer."""
@@ -36,42 +40,64 @@ CLIENT_GONE = 499
 class Record:
     """What is told of one request when it is over; filled in while it is served.
 
-    `endpoint` is its name among the metrics.
+    `endpoint` is its name among the metrics; `prices` are the user's own.
     """
 
     __slots__ = (
-        *("_began", "_endpoint", "_first", "_metrics", "_place", "_scope", "_started"),
-        *("_counted", "exchange", "failed", "head", "model", "request_id", "status", "target"),
+        *("_counted", "_headers", "_metrics", "_place", "_scope", "_since", "_started"),
+        *("endpoint", "exchange", "failed", "first", "head", "kind", "model", "prices", "project", "received"),
+        *("request_id", "seconds", "sent", "status", "target"),
     )
 
     def __init__(self, scope: Scope, metrics: Metrics | None = None, endpoint: str = "other") -> None:
-        self._began, self._started, self._scope = time.monotonic(), time.time(), scope
-        self._first: float | None = None
-        self._metrics, self._endpoint = metrics or Metrics(), endpoint
-        self._metrics.began(endpoint)
+        self._started, self._since, self._scope = time.monotonic(), time.time(), scope
+        self._metrics, self.endpoint = metrics or Metrics(), endpoint
         self.request_id, self._place = f"req_{secrets.token_hex(12)}", f"{scope['method']} {scope['path']}"
         self.model = self.target = "-"
-        self.status = 0
+        self.kind = self.project = ""
+        self.status = self.received = self.sent = 0
+        self.prices: Mapping[str, Price] = {}
+        self.first: float | None = None
+        self.seconds: float | None = None
         self.failed: Failed | None = None
         self.head: Head | None = None
         self.exchange: Exchange | None = None
         self._counted: str | None = None
+        self._headers: dict[str, str] | None = None
+        self._metrics.began(endpoint)
+        if ledger := self._metrics.ledger:
+            ledger.began(self.request_id, self.row)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The request's headers, names in lower case."""
+        if self._headers is None:
+            self._headers = every_header(self._scope)
+        return self._headers
+
+    def row(self) -> Entry:
+        """What the ledger keeps of it, as far as it is known by now."""
+        return row_of(self, self._since)
+
+    def answering(self) -> None:
+        """The first bytes of the answer are here."""
+        if self.first is None:
+            self.first = time.monotonic() - self._started
 
     def read(self) -> None:
         """Take what is told of the request itself, while its body is here."""
         if self._counted is None:
             counts = [f"{name}={_many(self.head, name)} " for name in ("messages", "tools")] if self.head else []
             self._counted = "".join(counts)
-            self._metrics.drift.request(every_header(self._scope), self.head)
-
-    def answering(self) -> None:
-        """Note that the answer begins."""
-        self._first = time.monotonic() - self._began
+            self._metrics.drift.request(self.headers, self.head)
+            if self.head and (ledger := self._metrics.ledger):
+                self.received = len(self.head.raw)
+                self.project = ledger.projects.of(self.headers.get(SESSION, ""), self.head.raw)
 
     def write(self) -> None:
         """Write the line, and count the request."""
         self.read()
-        seconds = time.monotonic() - self._began
+        seconds = self.seconds = time.monotonic() - self._started
         _log.info(
             "%s %s → %s %d %.2fs %s%s",
             printable(self._place),
@@ -83,36 +109,33 @@ class Record:
             self.request_id,
             extra={"request": self._told(seconds)},
         )
-        self._metrics.ended(self._ended(seconds))
+        row = self.row()
+        self._metrics.ended(self._ended(row))
+        if ledger := self._metrics.ledger:
+            ledger.ended(row)
 
-    def _ended(self, seconds: float) -> Outcome:
+    def _ended(self, row: Entry) -> Outcome:
+        """The row, with what is only told at the moment."""
         exchange = self.exchange
-        failed = self.failed or (exchange and exchange.watch.failed)
-        error = failed.type if failed else ""
-        if exchange is None:
-            provider = self.target.partition(":")[0].strip("-")
-            outcome = Outcome(self._endpoint, provider, "", self.status, error)
-        else:
-            watch, asked = exchange.watch, exchange.target
-            outcome = Outcome(
-                *(self._endpoint, asked.provider.name, asked.model, self.status, error),
-                *(watch.usage, watch.kinds, exchange.limits),
-                tried=tuple(exchange.tried),
-                stop=watch.stop.reason if watch.stop else "",
-                base_url=asked.provider.base_url,
-            )
-        head, sent = self.head, dict(self._scope["headers"])
-        return replace(
-            outcome,
-            seconds=seconds,
-            first=self._first,
-            began=self._started,
-            request_id=self.request_id,
+        watch = exchange.watch if exchange else None
+        return Outcome(
+            *(row.endpoint, row.provider, row.model, row.status, row.error),
+            usage=watch.usage if watch else Usage(),
+            unknown=watch.kinds if watch else (),
+            limits=exchange.limits if exchange else Limits(),
+            seconds=self.seconds or 0.0,
+            first=row.first,
+            cost=row.cost,
+            request_id=row.id,
+            session=row.session,
+            client_model=row.client_model,
             routed=self.target.strip("-"),
-            client_model=head.model if head else "",
-            stream=bool(head and head.stream),
-            session=sent.get(SESSION, b"").decode("latin-1"),
-            trace=sent.get(b"traceparent", b"").decode("latin-1"),
+            tried=tuple(exchange.tried) if exchange else (),
+            stop=row.stop,
+            stream=bool(row.stream),
+            began=row.began,
+            trace=self.headers.get("traceparent", ""),
+            base_url=exchange.target.provider.base_url if exchange else "",
         )
 
     def _told(self, seconds: float) -> dict[str, object]:

@@ -12,11 +12,11 @@ from claude_code_proxy.http.advice import WindowAdvice
 from claude_code_proxy.http.asgi import client_headers, merged, send_failure, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
+from claude_code_proxy.http.head import head_of
 from claude_code_proxy.http.stream import EventStream, while_connected
 from claude_code_proxy.kinds import kind_of
 from claude_code_proxy.routing import route
 from claude_code_proxy.wire.failure import ApiError
-from claude_code_proxy.wire.head import decode_head
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -51,8 +51,9 @@ class Messages:
         settings = self._settings
         headers = admit(client_headers(scope), settings)
         async with self._admission.admitted(scope, receive) as held:
-            head = record.head = decode_head(held.body)
-            kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
+            head = record.head = await head_of(held.body)
+            record.prices = settings.prices
+            kind = record.kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
             target = route(pinned, head.model, settings, kind)
             record.target = str(target)
             exchange = record.exchange = Exchange(
@@ -83,7 +84,10 @@ class Messages:
                 ping_after=settings.ping_interval,
                 commit_after=settings.commit_after,
             )
-            await stream(receive, send)
+            try:
+                await stream(receive, send)
+            finally:
+                record.sent = stream.sent
             record.status, record.failed = stream.status, stream.failed
             self._known.learn(exchange)  # the client has its whole answer
             self._advice.tell(exchange)
@@ -96,6 +100,6 @@ class Messages:
             record.status, record.failed = cause.failed.status, cause.failed
             await send_failure(send, cause.failed, record.request_id, exchange.headers)
             return
-        record.status = 200
         record.answering()
+        record.status, record.sent = 200, len(body)
         await send_whole(send, 200, body, merged(exchange.headers, (), record.request_id))

@@ -10,6 +10,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from msgspec.structs import asdict
 
 from claude_code_proxy import __version__
 from claude_code_proxy.drift import stamp
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from claude_code_proxy.calibration import Calibration
     from claude_code_proxy.health import Health
     from claude_code_proxy.http.asgi import Receive, Scope, Send
+    from claude_code_proxy.ledger.writer import Ledger
     from claude_code_proxy.metrics import Metrics
     from claude_code_proxy.settings import Settings
 
@@ -70,6 +72,7 @@ class Status:
                 for target, limits in metrics.limits.items()
             },
             "breakers": self._health.told(),
+            "ledger": metrics.ledger and asdict(metrics.ledger.told()),
         }
 
 
@@ -79,3 +82,12 @@ def breaker_states(health: Health) -> list[Family]:
     for target, held in health.told()["targets"].items():
         states.add(_STATES[held["state"]], target)
     return [states]
+
+
+def ledger_rows(ledger: Ledger) -> list[Family]:
+    """How the ledger does, as a metric."""
+    rows = Family("ledger_rows", "gauge", "Rows of the ledger since the start, by what became of them.", "state")
+    told = ledger.told()
+    for state, count in (("written", told.written), ("waiting", told.waiting), ("lost", told.lost)):
+        rows.add(count, state)
+    return [rows]

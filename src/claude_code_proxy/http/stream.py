@@ -40,7 +40,8 @@ class EventStream:
 
     `headers` is read when the first chunk is there. Until then an `ApiError` from the chunks becomes an
     HTTP error; after `commit_after` seconds the answer is begun with a ping anyway, because clients give
-    up on a server that sends no headers. A line that is quiet for `ping_after` seconds gets a ping.
+    up on a server that sends no headers. A line that is quiet for `ping_after` seconds gets a ping. `sent` counts the
+    bytes of the chunks.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class EventStream:
         self._chunks, self._request_id, self._headers = chunks, request_id, headers
         self._ping_after, self._commit_after = ping_after, commit_after
         self._begun = self._over = False
-        self._sent = 0
+        self._chunks_sent = self.sent = 0
         self.status = 200
         self.failed: Failed | None = None
 
@@ -75,9 +76,10 @@ class EventStream:
                 async for data in self._chunks:
                     if not self._begun:
                         await self._begin(send)
-                    self._sent += 1
+                    self._chunks_sent += 1
+                    self.sent += len(data)
                     await _put(send, {"type": "http.response.body", "body": data, "more_body": True})
-                    if not self._sent % _BREATHE:
+                    if not self._chunks_sent % _BREATHE:
                         await asyncio.sleep(0)
             except ApiError as cause:
                 return await self._fail(send, cause.failed)
@@ -107,12 +109,12 @@ class EventStream:
     async def _keep_warm(self, send: Send) -> None:
         waited = 0.0
         while not self._over:
-            seen = self._sent
+            seen = self._chunks_sent
             await asyncio.sleep(self._ping_after)
             waited += self._ping_after
             if not self._begun and waited >= self._commit_after:
                 await self._begin(send)
-            if self._begun and not self._over and self._sent == seen:
+            if self._begun and not self._over and self._chunks_sent == seen:
                 await send({"type": "http.response.body", "body": PING, "more_body": True})
 
 

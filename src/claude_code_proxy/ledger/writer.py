@@ -1,0 +1,242 @@
+"""Writes the ledger beside the traffic, in a thread of its own: no request waits for it or fails by it.
+
+What cannot be written now waits, up to a bound; what is more is lost, and counted. Requests that take long have a row
+from their first second on, so that those of a process that was killed are known.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from claude_code_proxy.ledger.database import connect, put_aside
+from claude_code_proxy.ledger.entry import COLUMNS, values
+from claude_code_proxy.ledger.owner import has_ended, this_process
+from claude_code_proxy.ledger.project import Projects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from claude_code_proxy.ledger.database import Database
+    from claude_code_proxy.ledger.entry import Entry
+
+MOST: Final = 10_000
+"""Rows that wait to be written; more are lost."""
+
+MOST_BYTES: Final = 64 << 20
+"""Bytes of captures that wait to be written; more are lost."""
+
+BATCH: Final = 500
+"""Rows that are written at once."""
+
+INTERVAL: Final = 0.5
+"""Seconds between two batches."""
+
+LAST: Final = 3.0
+"""Seconds for what is left at the end."""
+
+_RETRY: Final = (1.0, 2.0, 5.0, 10.0)
+"""Seconds of patience after the first, second, … failure in a row; then always the last."""
+
+_WARN: Final = 60.0
+_CLEAN: Final = 3600.0
+_DAY: Final = 86_400.0
+
+_PUT: Final = (
+    f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "  # noqa: S608 -- names of ours
+    f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COLUMNS if name != 'id')}"
+)
+_KEEP: Final = "INSERT INTO captures (id, part, began, data) VALUES (?, ?, ?, ?) ON CONFLICT (id, part) DO NOTHING"
+_ABORT: Final = "UPDATE requests SET state = 'aborted' WHERE owner = ? AND state = 'running'"
+_OWNERS: Final = "SELECT DISTINCT owner FROM requests WHERE state = 'running'"
+
+_log = logging.getLogger(__name__)
+
+
+class Told(Struct, frozen=True):
+    """How the ledger does: rows written, waiting and lost since the start, and what keeps it from writing, or empty."""
+
+    written: int
+    waiting: int
+    lost: int
+    failing: str
+
+
+class Ledger:
+    """The ledger of this process. `place` is a path or a URL; `days` are kept, `capture_days` of captures.
+
+    `clock` gives seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        place: str,
+        *,
+        days: int = 90,
+        capture_days: int = 3,
+        clock: Callable[[], float] = time.time,
+        interval: float = INTERVAL,
+    ) -> None:
+        self.place, self.owner = place, this_process()
+        self._days, self._capture_days, self._clock, self._interval = days, capture_days, clock, interval
+        self.projects = Projects()
+        self._rows: deque[Entry] = deque()
+        self._captures: deque[tuple[str, str, float, bytes]] = deque()
+        self._held = 0
+        self._running: dict[str, Callable[[], Entry]] = {}
+        self._noted: set[str] = set()
+        self._wake, self._end = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._database: Database | None = None
+        self._written = self._lost = 0
+        self._failing, self._failures = "", 0
+        self._warned = self._cleaned = float("-inf")
+
+    def start(self) -> None:
+        """Begin to write. What is wrong with the place is told at once."""
+        self._wake.set()
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._thread.start()
+
+    def began(self, id: str, so_far: Callable[[], Entry]) -> None:  # noqa: A002 -- the row's own name for it
+        """A request runs. `so_far` tells what is known of it, from another thread."""
+        self._running[id] = so_far
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def ended(self, entry: Entry) -> None:
+        """A request is over; this is its row."""
+        self._running.pop(entry.id, None)
+        if len(self._rows) >= MOST:
+            self._lost += 1
+            return
+        entry.owner = self.owner
+        self._rows.append(entry)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def keep(self, id: str, part: str, began: float, data: bytes) -> None:  # noqa: A002
+        """Keep a part of a captured request: redacted, compressed."""
+        if self._held + len(data) > MOST_BYTES:
+            self._lost += 1
+            return
+        self._held += len(data)
+        self._captures.append((id, part, began, data))
+
+    def running(self) -> list[Entry]:
+        """What is known of the requests that this process is answering, the oldest first."""
+        entries = [so_far() for so_far in self._running.copy().values()]
+        for entry in entries:
+            entry.owner = self.owner
+        return entries
+
+    def told(self) -> Told:
+        """How it does."""
+        return Told(self._written, len(self._rows), self._lost, self._failing)
+
+    def close(self) -> None:
+        """Write what is left, if that can be done soon. Blocks."""
+        self._end.set()
+        self._wake.set()
+        if self._thread:
+            self._thread.join(LAST)
+        if waiting := len(self._rows):
+            _log.warning("The last %d rows of the ledger were not written: %s", waiting, self._failing or "no time")
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            self._wake.wait(_CLEAN)
+            self._wake.clear()
+            self._end.wait(self._interval)
+            while self._turn() and (self._rows or self._captures):
+                pass
+            if self._failures:
+                self._end.wait(_RETRY[min(self._failures, len(_RETRY)) - 1])
+            if self._rows or self._captures or self._running:
+                self._wake.set()
+        self._turn()
+        if self._database:
+            self._database.close()
+
+    def _turn(self) -> bool:
+        """Write a batch; whether that was possible."""
+        ended = list(islice(self._rows, BATCH))
+        captured = list(islice(self._captures, BATCH))
+        running = [entry for entry in self.running() if entry.id not in self._noted]
+        try:
+            database = self._opened()
+            if statements := _statements((*running, *ended), captured):
+                database.write(*statements)
+            self._clean(database)
+        except Exception as cause:  # noqa: BLE001 -- whatever keeps it from writing, requests go on
+            self._failed(cause)
+            return False
+        for _ in ended:
+            self._rows.popleft()
+        for *_, data in captured:
+            self._captures.popleft()
+            self._held -= len(data)
+        self._noted.update(entry.id for entry in running)
+        self._noted.intersection_update(self._running.copy())
+        self._written += len(ended)
+        if self._failures:
+            self._failures, self._failing = 0, ""
+            _log.warning("The ledger is written again.")
+        return True
+
+    def _opened(self) -> Database:
+        if self._database and self._database.gone():
+            self._database.close()
+            self._database = None
+        if self._database is None:
+            self._database = connect(self.place)
+            self._abort(self._database)
+        return self._database
+
+    def _abort(self, database: Database) -> None:
+        """Those that ran in processes which are no more were not ended by anyone."""
+        owners = (row["owner"] for row in database.rows(_OWNERS))
+        dead = [(owner,) for owner in owners if owner != self.owner and has_ended(owner)]
+        if dead:
+            database.write((_ABORT, dead))
+
+    def _clean(self, database: Database) -> None:
+        """Delete what is older than it is to be, once an hour."""
+        now = self._clock()
+        if now - self._cleaned < _CLEAN:
+            return
+        database.write(
+            ("DELETE FROM requests WHERE began < ?", [(now - self._days * _DAY,)]),
+            ("DELETE FROM captures WHERE began < ?", [(now - self._capture_days * _DAY,)]),
+        )
+        self._cleaned = now
+
+    def _failed(self, cause: Exception) -> None:
+        """What was to be written waits; the database is opened anew, as it may be another one by then."""
+        self._failures += 1
+        self._failing = f"{type(cause).__name__}: {cause}"
+        if self._database:
+            self._database.close()
+            self._database = None
+        if put_aside(self.place, cause):
+            return
+        now = time.monotonic()
+        if now - self._warned >= _WARN:
+            self._warned = now
+            _log.warning(
+                "The ledger cannot be written (%s); %d rows wait, %d are lost.",
+                *(self._failing, len(self._rows), self._lost),
+            )
+
+
+def _statements(
+    entries: Iterable[Entry], captured: Sequence[tuple[str, str, float, bytes]]
+) -> list[tuple[str, Sequence[Sequence[object]]]]:
+    rows = [values(entry) for entry in entries]
+    return [*([(_PUT, rows)] if rows else []), *([(_KEEP, captured)] if captured else [])]
