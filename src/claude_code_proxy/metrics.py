@@ -20,7 +20,7 @@ from claude_code_proxy.wire.events import Usage
 from claude_code_proxy.wire.failure import STATUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from claude_code_proxy.ledger.writer import Ledger
 
@@ -48,7 +48,7 @@ class Outcome(Struct, frozen=True):
     status: int = 0
     error: str = ""
     usage: Usage = Usage()
-    unknown: Iterable[str] = ()
+    unknown: Collection[str] = ()
     limits: Limits = Limits()
 
 
@@ -76,7 +76,8 @@ class Family:
 
 
 def _label(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text[:LONGEST])
+    text = text[:LONGEST]
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 class Metrics:

@@ -163,4 +163,5 @@ def _many(head: Head, name: str) -> int:
 
 def printable(text: str) -> str:
     """A client's text without anything that could forge a second line or colour a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text[:200])
+    text = text[:200]
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

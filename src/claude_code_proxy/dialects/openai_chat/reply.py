@@ -6,7 +6,7 @@ nearly everything else; wire.md §9.6 lists how, and each deviation that is met 
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -97,7 +97,7 @@ def reply(call: Call, outgoing: Outgoing, answer: Answer, watch: Watch) -> Reply
     quirks, rule = quirks_of(call.quirks), rule_of(call.model)
     own = partial(_own, call.model)
     decoder = ChatDecoder(call.seed, own, outgoing.tools, watch, prompt_tokens=lambda: count(call.head))
-    filters: list[Machine[Event, Event]] = [ThinkTags(own(), opened=quirks.think == "opened")]
+    filters: list[Machine[Event, Event]] = [ThinkTags(_stateless(call.model), opened=quirks.think == "opened")]
     if outgoing.tools:
         leaked = SchemaCalls if quirks.tools == "schema" else LeakedCalls
         filters.append(leaked(call.seed, outgoing.tools))
@@ -111,6 +111,9 @@ def reply(call: Call, outgoing: Outgoing, answer: Answer, watch: Watch) -> Reply
 def _own(model: str, state: Any = None) -> str:
     """A signature that only this model's own requests will be read by."""
     return signature.mint(signature.Minted("openai_chat", model, state))
+
+
+_stateless: Final = lru_cache(256)(_own)
 
 
 def _unwatched_stops(call: Call, rule: ModelRule) -> list[str]:
