@@ -167,8 +167,8 @@ class Drift:
         self.count("beta", betas)
         if head is None:
             return
-        self.count("field", head.fields)
-        if self._is_due((client, betas, frozenset(head.fields), len(head.raw).bit_length())):
+        self.count("field", head.names)
+        if self._is_due((client, betas, head.names, len(head.raw).bit_length())):
             for kind, name in set(inside(head)):
                 if name and name not in self._known[kind]:
                     self._unknown[kind].add(name)

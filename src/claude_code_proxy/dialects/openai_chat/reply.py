@@ -118,7 +118,7 @@ _stateless: Final = lru_cache(256)(_own)
 
 def _unwatched_stops(call: Call, rule: ModelRule) -> list[str]:
     """The stop sequences that the upstream was not told of."""
-    if "stop_sequences" not in call.head.fields:
+    if "stop_sequences" not in call.head.names:
         return []
     asked = items(msgspec.json.decode(call.head.fields["stop_sequences"]))
     return [one for one in asked if isinstance(one, str) and one][MAX_STOPS if rule.stop else 0 :]
