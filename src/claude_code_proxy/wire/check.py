@@ -108,8 +108,10 @@ def no_thread() -> ApiError:
     return ApiError(Failed("invalid_request_error", message, 400, details=details))
 
 
-def _check_message(value: object, *where: str | int) -> None:
-    message = value if type(value) is dict else _object(value, *where)
+def _check_message(message: Any, *where: str | int) -> None:
+    kind: type[Any] = type(message)  # pyright: ignore[reportUnknownVariableType]
+    if kind is not dict:
+        _object(message, *where)
     if message.get("role") not in _ROLES:
         raise _error(f"must be one of {', '.join(_ROLES)}", *where, "role")
     content = message.get("content")
@@ -120,16 +122,18 @@ def _check_message(value: object, *where: str | int) -> None:
 
 def _check_content(content: object, kinds: tuple[type, ...], *where: str | int) -> None:
     """Content of one of these kinds. That which is a list has blocks, that which is a string none."""
-    if type(content) is list:
-        _check_blocks(content, where)
-    elif type(content) not in kinds:
+    kind = type(content)
+    if kind is list:
+        _check_blocks(items(content), where)
+    elif kind not in kinds:
         _expect(content, kinds, *where)
 
 
 def _check_blocks(blocks: list[Any], where: tuple[str | int, ...]) -> None:
     """Most of a request are blocks: what is right with them is asked for in as few steps as can be."""
     for n, block in enumerate(blocks):
-        if type(block) is not dict:
+        found: type[Any] = type(block)  # pyright: ignore[reportUnknownVariableType]
+        if found is not dict:
             _object(block, *where, n)
         kind = block.get("type")
         if type(kind) is not str:
