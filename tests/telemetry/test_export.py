@@ -96,8 +96,6 @@ async def test_an_answer(tmp_path: Path, upstream: FakeChat, *, stream: bool) ->
             "server.port": int(upstream.api.rpartition(":")[2].partition("/")[0]),
             "claude_code_proxy.request.id": answer.headers["request-id"],
             "claude_code_proxy.request.model": HELLO["model"],
-            "claude_code_proxy.route": "openai:gpt-4.1",
-            "claude_code_proxy.attempts": ["openai:gpt-4.1: ok"],
         } | ({"gen_ai.request.stream": True} if stream else {})
         seconds = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9
         [(labels, (count, total))] = durations.items()
@@ -108,8 +106,6 @@ async def test_an_answer(tmp_path: Path, upstream: FakeChat, *, stream: bool) ->
             ("openai", "gpt-4.1", "output"): (1, 34),
         }
         assert collector.sums("gen_ai.server.time_to_first_token").keys() == {("openai", "gpt-4.1")}
-        chunks = collector.sums("gen_ai.client.operation.time_to_first_chunk")
-        assert chunks == ({("openai", "gpt-4.1"): (1, first)} if stream else {})
         names = [(resource["service.name"], "service.version" in resource) for resource in collector.resources]
         assert set(names) == {("claude-code-proxy", True)}
         assert f"authorization: {HEADER}" in collector.headers
@@ -125,7 +121,6 @@ async def test_a_failure(tmp_path: Path, upstream: FakeChat) -> None:
             durations = await metrics_of(collector, "gen_ai.client.operation.duration")
         assert span.status.code == span.status.STATUS_CODE_ERROR
         assert said["http.response.status_code"] == 529
-        assert said["claude_code_proxy.attempts"] == ["openai:gpt-4.1: 529"]
         assert "gen_ai.response.model" not in said
         assert said["error.type"] == "overloaded_error"
         assert durations.keys() == {("openai", "gpt-4.1", "overloaded_error")}

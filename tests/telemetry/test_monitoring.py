@@ -12,7 +12,8 @@ import yaml
 
 from claude_code_proxy.exposition import Histogram
 from claude_code_proxy.health import Health
-from claude_code_proxy.http.status import breaker_states
+from claude_code_proxy.http.status import breaker_states, ledger_rows
+from claude_code_proxy.ledger.writer import Ledger
 from claude_code_proxy.metrics import Metrics, Outcome
 from claude_code_proxy.telemetry import conventions
 from claude_code_proxy.wire.events import Usage
@@ -31,7 +32,8 @@ OWN_WORDS = {"by", "le", "sum", "rate", "max", "changes", "histogram_quantile", 
 
 def families() -> dict[str, Any]:
     metrics = Metrics()
-    metrics.add_source(lambda: breaker_states(Health()))
+    ledger = Ledger("sqlite:///none.sqlite3")
+    metrics.add_source(lambda: [*breaker_states(Health()), *ledger_rows(ledger)])
     return {family.name: family for family in metrics.families()}
 
 
@@ -57,9 +59,9 @@ def test_the_page_tells_of_each_name_of_opentelemetry() -> None:
         cost=1,
         request_id="r",
         session="s",
-        client_model="m",
-        routed="openai:m",
-        tried=("openai:m: ok",),
+        client_model="claude",
+        routed="anthropic:n",
+        tried=("anthropic:n: 529", "openai:m: ok"),
         stop="end_turn",
         stream=True,
         base_url="http://localhost",

@@ -214,3 +214,40 @@ def test_what_the_sdk_warns_of_is_shown_once_and_without_what_is_filled_in(caplo
         "The OpenTelemetry collector does not take traces (HTTP 500). Requests are not affected.",
     ]
     assert complaints.failing == set()
+
+
+SAMPLED: list[tuple[str, dict[str, str], list[str]]] = [
+    ("all", {}, ["none", "kept", "not a trace"]),
+    ("none", {"OTEL_TRACES_SAMPLER": "always_off"}, []),
+    ("those of kept traces", {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}, ["kept"]),
+    ("all, whatever the client says", {"OTEL_TRACES_SAMPLER": "always_on"}, ["none", "kept", "left", "not a trace"]),
+]  # fmt: skip
+TRACES = {
+    "none": "",
+    "kept": f"00-{'ab' * 16}-{'cd' * 8}-01",
+    "left": f"00-{'ab' * 16}-{'cd' * 8}-00",
+    "not a trace": f"00-{'00' * 16}-{'cd' * 8}-01",
+}
+
+
+@pytest.mark.parametrize(("variables", "kept"), [row[1:] for row in SAMPLED], ids=[row[0] for row in SAMPLED])
+def test_which_requests_become_traces(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], kept: list[str]
+) -> None:
+    with collecting() as collector:
+        for name, value in {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **variables}.items():
+            monkeypatch.setenv(name, value)
+        export = Export({"traces"})
+        for name, trace in TRACES.items():
+            export.ended(Outcome("messages", "openai", name, 200, trace=trace))
+        export.close()
+    told = {said["gen_ai.request.model"]: span for span, said in collector.spans}
+    assert list(told) == kept
+    assert len({span.span_id for span in told.values()}) == len(kept)
+    ours = {
+        name
+        for name, span in told.items()
+        if span.trace_id.hex() == "ab" * 16 and span.parent_span_id.hex() == "cd" * 8
+    }
+    assert ours == {"kept", "left"} & {*kept}
+    assert not any(span.parent_span_id for name, span in told.items() if name not in ours)

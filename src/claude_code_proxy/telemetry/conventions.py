@@ -43,26 +43,16 @@ def name(outcome: Outcome) -> str:
     return f"{_OPERATION} {label(outcome.model)}".rstrip()
 
 
-def common(outcome: Outcome) -> dict[str, Any]:
-    """What spans and metrics say alike."""
-    place = urlsplit(outcome.base_url)
+def attributes(outcome: Outcome) -> dict[str, Any]:
+    """What a span says. Each attribute costs, so what is as usual is not said."""
+    usage, place = outcome.usage, urlsplit(outcome.base_url)
     answered = outcome.model if outcome.stop or outcome.first is not None else ""
+    asked = f"{outcome.provider}:{outcome.model}"
     told = {
         "gen_ai.operation.name": _OPERATION,
-        "gen_ai.provider.name": _PROVIDERS.get(outcome.provider, label(outcome.provider)),
+        "gen_ai.provider.name": provider(outcome),
         "gen_ai.request.model": label(outcome.model),
         "gen_ai.response.model": label(answered),
-        "server.address": place.hostname,
-        "server.port": (place.port or _PORTS.get(place.scheme)) if place.hostname else None,
-        "error.type": _error(outcome),
-    }
-    return _held(told)
-
-
-def attributes(outcome: Outcome) -> dict[str, Any]:
-    """What a span says."""
-    usage = outcome.usage
-    told = {
         "gen_ai.conversation.id": label(outcome.session),
         "gen_ai.request.stream": outcome.stream or None,
         "gen_ai.response.finish_reasons": [outcome.stop] if outcome.stop else None,
@@ -72,28 +62,43 @@ def attributes(outcome: Outcome) -> dict[str, Any]:
         "gen_ai.usage.cache_read.input_tokens": _count(usage.cache_read),
         "gen_ai.usage.cache_creation.input_tokens": _count(usage.cache_write),
         "gen_ai.usage.reasoning.output_tokens": _count(usage.thinking),
+        "server.address": place.hostname,
+        "server.port": (place.port or _PORTS.get(place.scheme)) if place.hostname else None,
         "http.response.status_code": outcome.status or None,
+        "error.type": error(outcome),
         "claude_code_proxy.request.id": outcome.request_id,
-        "claude_code_proxy.request.model": label(outcome.client_model),
-        "claude_code_proxy.route": label(outcome.routed),
-        "claude_code_proxy.attempts": [label(one) for one in outcome.tried] or None,
+        "claude_code_proxy.request.model": label(outcome.client_model) if outcome.client_model != outcome.model else "",
+        "claude_code_proxy.route": label(outcome.routed) if outcome.routed != asked else "",
+        "claude_code_proxy.attempts": [label(one) for one in outcome.tried] if len(outcome.tried) > 1 else None,
         "claude_code_proxy.cost_usd": outcome.cost,
     }
-    return common(outcome) | _held(told)
+    return {name: value for name, value in told.items() if value is not None and value != ""}
 
 
 def measured(outcome: Outcome) -> Iterator[tuple[str, float, dict[str, Any]]]:
     """Its points: of which metric, the value, and what is said of it."""
-    said = common(outcome)
-    yield "gen_ai.client.operation.duration", outcome.seconds, said
-    said = {key: value for key, value in said.items() if key != "error.type"}
+    said = {"gen_ai.operation.name": _OPERATION}
+    if outcome.provider:
+        said |= {"gen_ai.provider.name": provider(outcome), "gen_ai.request.model": label(outcome.model)}
+    failure = error(outcome)
+    yield "gen_ai.client.operation.duration", outcome.seconds, said | {"error.type": failure} if failure else said
+    if outcome.first is not None:
+        yield "gen_ai.server.time_to_first_token", outcome.first, said
     for kind, tokens in (("input", prompt(outcome)), ("output", _count(outcome.usage.output))):
         if tokens is not None:
             yield "gen_ai.client.token.usage", tokens, said | {"gen_ai.token.type": kind}
-    if outcome.first is not None:
-        yield "gen_ai.server.time_to_first_token", outcome.first, said
-        if outcome.stream:
-            yield "gen_ai.client.operation.time_to_first_chunk", outcome.first, said
+
+
+def provider(outcome: Outcome) -> str:
+    """The provider, by the conventions' name."""
+    return _PROVIDERS.get(outcome.provider, label(outcome.provider))
+
+
+def error(outcome: Outcome) -> str:
+    """Its `error.type`; empty if there is none."""
+    if not outcome.error and outcome.status == _CLIENT_GONE:
+        return GONE
+    return _ANOTHER if outcome.kind == OTHER else outcome.kind
 
 
 def prompt(outcome: Outcome) -> int | None:
@@ -106,13 +111,3 @@ def prompt(outcome: Outcome) -> int | None:
 def _count(tokens: int | None) -> int | None:
     """What an upstream counted, as OpenTelemetry can hold it: one value too large would cost the whole batch."""
     return None if tokens is None else max(0, min(tokens, _LARGEST))
-
-
-def _error(outcome: Outcome) -> str:
-    if not outcome.error and outcome.status == _CLIENT_GONE:
-        return GONE
-    return _ANOTHER if outcome.kind == OTHER else outcome.kind
-
-
-def _held(told: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in told.items() if value is not None and value != ""}

@@ -7,14 +7,17 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExportResult, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from claude_code_proxy import __version__
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from opentelemetry.sdk.metrics.export import MetricsData
-    from opentelemetry.sdk.trace import ReadableSpan
 
     from claude_code_proxy.metrics import Outcome
 
@@ -41,6 +43,8 @@ _HOPELESS: Final = 0.5
 _NAME: Final = "claude-code-proxy"
 _UNNAMED: Final = "unknown_service"
 
+_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+_UNSET, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 _trace_context = TraceContextTextMapPropagator()
 
 
@@ -51,17 +55,14 @@ class Export:
         self._ends: list[Callable[[], None]] = []
         complaints = self._complaints = Complaints()
         resource = _resource()
-        self._tracer = self._meter = None
+        self._spans = self._points = None
         if TRACES in wanted:
-            processor = BatchSpanProcessor(_Spans(complaints))
-            tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
-            tracers.add_span_processor(processor)
-            self._tracer = tracers.get_tracer(_NAME, __version__)
-            self._ends.append(processor.shutdown)
+            self._spans = Spans(resource, complaints)
+            self._ends.append(self._spans.shutdown)
         if METRICS in wanted:
-            reader = PeriodicExportingMetricReader(_Points(complaints), cardinality_limits={Histogram: MOST})
+            reader = PeriodicExportingMetricReader(PointExporter(complaints), cardinality_limits={Histogram: MOST})
             meter = MeterProvider([reader], resource=resource, shutdown_on_exit=False).get_meter(_NAME, __version__)
-            self._meter = {
+            self._points = {
                 name: meter.create_histogram(
                     *(name, told["unit"], told["tells"]), explicit_bucket_boundaries_advisory=told["bounds"]
                 )
@@ -73,21 +74,11 @@ class Export:
         """A request is over. Only queues what is to be told."""
         if outcome.endpoint != conventions.ENDPOINT:
             return
-        if self._tracer:
-            began = int(outcome.began * 1e9)
-            span = self._tracer.start_span(
-                conventions.name(outcome),
-                _trace_context.extract({"traceparent": outcome.trace}) if outcome.trace else None,
-                SpanKind.CLIENT,
-                conventions.attributes(outcome),
-                start_time=began,
-            )
-            if outcome.error:
-                span.set_status(Status(StatusCode.ERROR))
-            span.end(began + int(outcome.seconds * 1e9))
-        if self._meter:
+        if self._spans:
+            self._spans.add(outcome)
+        if self._points:
             for name, value, said in conventions.measured(outcome):
-                self._meter[name].record(value, said)
+                self._points[name].record(value, said)
 
     def close(self) -> None:
         """Send what is left, as far as the collector takes it in time: its threads end with the process."""
@@ -101,7 +92,44 @@ class Export:
             logging.getLogger(__name__).warning("The OpenTelemetry collector did not take what was left in time.")
 
 
-class _Spans(OTLPSpanExporter):
+class Spans:
+    """Spans of requests that are over, which makes them a third as dear as those that the SDK's tracer begins."""
+
+    def __init__(self, resource: Resource, complaints: Complaints) -> None:
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._sampler, self._ids, self._resource = provider.sampler, provider.id_generator, resource
+        self._processor = BatchSpanProcessor(SpanExporter(complaints))
+        self._scope = InstrumentationScope(_NAME, __version__)
+        self.shutdown = self._processor.shutdown
+
+    def add(self, outcome: Outcome) -> None:
+        """The span of a request, in its client's trace if it names one, unless the sampler leaves it out."""
+        context = _trace_context.extract({"traceparent": outcome.trace}) if outcome.trace else Context()
+        parent = get_current_span(context).get_span_context()
+        trace = parent.trace_id if parent.is_valid else self._ids.generate_trace_id()
+        name, said = conventions.name(outcome), conventions.attributes(outcome)
+        verdict = self._sampler.should_sample(context, trace, name, SpanKind.CLIENT, said)
+        if verdict.decision is not Decision.RECORD_AND_SAMPLE:
+            return
+        began = int(outcome.began * 1e9)
+        span = ReadableSpan(
+            name,
+            SpanContext(trace, self._ids.generate_span_id(), is_remote=False, trace_flags=_SAMPLED),
+            parent if parent.is_valid else None,
+            self._resource,
+            said,
+            kind=SpanKind.CLIENT,
+            status=_FAILED if outcome.error else _UNSET,
+            start_time=began,
+            end_time=began + int(outcome.seconds * 1e9),
+            instrumentation_scope=self._scope,
+        )
+        self._processor.on_end(span)
+
+
+class SpanExporter(OTLPSpanExporter):
+    """Tells whether spans are taken."""
+
     def __init__(self, complaints: Complaints) -> None:
         super().__init__()
         self._complaints = complaints
@@ -112,7 +140,9 @@ class _Spans(OTLPSpanExporter):
         return result
 
 
-class _Points(OTLPMetricExporter):
+class PointExporter(OTLPMetricExporter):
+    """Tells whether points are taken."""
+
     def __init__(self, complaints: Complaints) -> None:
         super().__init__()
         self._complaints = complaints
