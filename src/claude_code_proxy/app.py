@@ -125,7 +125,7 @@ def _counted(settings: Settings) -> Metrics:
 async def _written(ledger: Ledger | None) -> AsyncGenerator[None]:
     """The ledger is written until the block ends, and then what is left."""
     if ledger:
-        ledger.start()
+        await asyncio.to_thread(ledger.start)
     try:
         yield
     finally:

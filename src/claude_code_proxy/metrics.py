@@ -21,7 +21,7 @@ from claude_code_proxy.wire.events import Usage
 from claude_code_proxy.wire.failure import STATUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from claude_code_proxy.ledger.writer import Ledger
 
@@ -50,7 +50,7 @@ class Outcome(Struct, frozen=True):
     status: int = 0
     error: str = ""
     usage: Usage = Usage()
-    unknown: Iterable[str] = ()
+    unknown: Collection[str] = ()
     limits: Limits = Limits()
     seconds: float = 0
     first: float | None = None

@@ -8,10 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from typing import TYPE_CHECKING, Final
-
-import msgspec
-from msgspec import Raw
+from typing import TYPE_CHECKING
 
 from claude_code_proxy.http.asgi import every_header
 from claude_code_proxy.http.row import SESSION, row_of
@@ -30,8 +27,6 @@ if TYPE_CHECKING:
     from claude_code_proxy.wire.head import Head
 
 _log = logging.getLogger("claude_code_proxy.access")
-
-_LIST: Final = msgspec.json.Decoder(list[Raw])
 
 CLIENT_GONE = 499
 """The status that is logged, as is the custom, for a client that did not wait for the answer."""
@@ -87,7 +82,7 @@ class Record:
     def read(self) -> None:
         """Take what is told of the request itself, while its body is here."""
         if self._counted is None:
-            counts = [f"{name}={_many(self.head, name)} " for name in ("messages", "tools")] if self.head else []
+            counts = [f"{name}={self.head.many(name)} " for name in ("messages", "tools")] if self.head else []
             self._counted = "".join(counts)
             self._metrics.drift.request(self.headers, self.head)
             if self.head and (ledger := self._metrics.ledger):
@@ -172,14 +167,7 @@ class Record:
         return "".join(f"{word} " for word in words)
 
 
-def _many(head: Head, name: str) -> int:
-    """How many there are in a field that holds a list."""
-    try:
-        return len(_LIST.decode(head.fields.get(name, b"[]")))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return 0
-
-
 def printable(text: str) -> str:
     """A client's text without anything that could forge a second line or colour a terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text[:200])
+    text = text[:200]
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.gateway import Exchange, serve
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.admission import Admission
@@ -42,6 +43,7 @@ class Messages:
         self._settings, self._pool, self._known, self._metrics = settings, pool, known, metrics
         self._admission = admission or Admission(settings)
         self._advice = WindowAdvice()
+        self._translates = False  # the last request was translated; most likely the next one is, too
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
         record = Record(scope, self._metrics, "messages")
@@ -51,11 +53,12 @@ class Messages:
         settings = self._settings
         headers = admit(client_headers(scope), settings)
         async with self._admission.admitted(scope, receive) as held:
-            head = record.head = await head_of(held.body)
+            head = record.head = await head_of(held.body, whole=self._translates)
             record.prices = settings.prices
             kind = record.kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
             target = route(pinned, head.model, settings, kind)
             record.target = str(target)
+            self._translates = DIALECTS[target.provider.dialect].translates
             exchange = record.exchange = Exchange(
                 head,
                 target,
