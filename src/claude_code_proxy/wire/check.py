@@ -109,7 +109,7 @@ def no_thread() -> ApiError:
 
 
 def _check_message(value: object, *where: str | int) -> None:
-    message = value if type(value) is dict else _object(value, *where)
+    message = fields(value) or _object(value, *where)
     if message.get("role") not in _ROLES:
         raise _error(f"must be one of {', '.join(_ROLES)}", *where, "role")
     content = message.get("content")
@@ -120,17 +120,16 @@ def _check_message(value: object, *where: str | int) -> None:
 
 def _check_content(content: object, kinds: tuple[type, ...], *where: str | int) -> None:
     """Content of one of these kinds. That which is a list has blocks, that which is a string none."""
-    if type(content) is list:
-        _check_blocks(content, where)
+    if blocks := items(content):
+        _check_blocks(blocks, where)
     elif type(content) not in kinds:
         _expect(content, kinds, *where)
 
 
 def _check_blocks(blocks: list[Any], where: tuple[str | int, ...]) -> None:
     """Most of a request are blocks: what is right with them is asked for in as few steps as can be."""
-    for n, block in enumerate(blocks):
-        if type(block) is not dict:
-            _object(block, *where, n)
+    for n, value in enumerate(blocks):
+        block = fields(value) or _object(value, *where, n)
         kind = block.get("type")
         if type(kind) is not str:
             raise _wrong(kind, (str,), *where, n, "type")

@@ -15,6 +15,7 @@ import orjson
 from msgspec import Raw
 
 from claude_code_proxy.wire.failure import error
+from claude_code_proxy.wire.json_text import items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +55,7 @@ class Head:
         self.raw, self.model, self.stream, self.tokens = raw, model, stream, 0
         self.names = frozenset(fields or values or ())
         self._fields, self._values = fields, values
-        self._many = {name: len(value) for name, value in (values or {}).items() if isinstance(value, list)}
+        self._many = {name: len(items(value)) for name, value in (values or {}).items()}
 
     @property
     def fields(self) -> dict[str, Raw]:
