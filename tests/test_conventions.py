@@ -44,7 +44,7 @@ LAYERS: dict[str, set[str]] = {
     "calibration": {"wire"},
     "drift": {"wire"},
     "metrics": {"wire", "tables", "drift", "ledger"},
-    "ledger": {"ledger"},
+    "ledger": {"wire", "ledger"},
     "catalogue": {"wire", "dialects", "providers", "settings", "tables", "windows", "routing", "upstream"},
     "ollama": {"wire", "providers", "settings", "upstream"},
     "gateway": {
@@ -61,6 +61,7 @@ LAYERS: dict[str, set[str]] = {
         "calibration",
         "upstream",
         "ollama",
+        "ledger",
     },
     "http": {
         "hosts",

@@ -16,10 +16,12 @@ from msgspec import Raw
 from claude_code_proxy.http.asgi import every_header
 from claude_code_proxy.http.row import SESSION, row_of
 from claude_code_proxy.metrics import Metrics, Outcome
+from claude_code_proxy.wire.failure import envelope, error_event
 
 if TYPE_CHECKING:
     from claude_code_proxy.gateway import Exchange
     from claude_code_proxy.http.asgi import Scope
+    from claude_code_proxy.ledger.capture import Capture
     from claude_code_proxy.ledger.entry import Entry
     from claude_code_proxy.wire.failure import Failed
     from claude_code_proxy.wire.head import Head
@@ -40,7 +42,19 @@ class Record:
 
     __slots__ = (
         *("_counted", "_headers", "_metrics", "_place", "_scope", "_since", "_started"),
-        *("endpoint", "exchange", "failed", "first", "head", "kind", "model", "project", "received", "request_id"),
+        *(
+            "capture",
+            "endpoint",
+            "exchange",
+            "failed",
+            "first",
+            "head",
+            "kind",
+            "model",
+            "project",
+            "received",
+            "request_id",
+        ),
         *("seconds", "sent", "status", "target"),
     )
 
@@ -56,6 +70,7 @@ class Record:
         self.failed: Failed | None = None
         self.head: Head | None = None
         self.exchange: Exchange | None = None
+        self.capture: Capture | None = None
         self._counted: str | None = None
         self._headers: dict[str, str] | None = None
         self._metrics.began(endpoint)
@@ -68,6 +83,11 @@ class Record:
         if self._headers is None:
             self._headers = every_header(self._scope)
         return self._headers
+
+    @property
+    def since(self) -> float:
+        """When it came, in seconds since 1970."""
+        return self._since
 
     def row(self) -> Entry:
         """What the ledger keeps of it, as far as it is known by now."""
@@ -106,6 +126,15 @@ class Record:
         self._metrics.ended(self._ended())
         if ledger := self._metrics.ledger:
             ledger.ended(self.row())
+        if self.capture:
+            self.capture.ended(self.status, self._last_words())
+
+    def _last_words(self) -> bytes:
+        """What the client was told of a failure that came up in the proxy itself."""
+        if not self.failed:
+            return b""
+        begun = 200 <= self.status < 300
+        return error_event(self.failed) if begun else envelope(self.failed, self.request_id)
 
     def _ended(self) -> Outcome:
         exchange = self.exchange
