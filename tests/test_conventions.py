@@ -45,6 +45,7 @@ LAYERS: dict[str, set[str]] = {
     "drift": {"wire"},
     "metrics": {"wire", "tables", "drift", "ledger"},
     "ledger": {"wire", "ledger"},
+    "secret_values": {"providers", "settings"},
     "catalogue": {"wire", "dialects", "providers", "settings", "tables", "windows", "routing", "upstream"},
     "ollama": {"wire", "providers", "settings", "upstream"},
     "gateway": {
@@ -82,6 +83,7 @@ LAYERS: dict[str, set[str]] = {
         "metrics",
         "ledger",
         "http",
+        "secret_values",
     },
     "app": {
         "wire",
@@ -112,6 +114,8 @@ LAYERS: dict[str, set[str]] = {
         "app",
         "local",
         "cli",
+        "ledger",
+        "secret_values",
     },
 }
 """What each part may import of the package, besides `claude_code_proxy` itself."""

@@ -71,6 +71,15 @@ def connect(place: str) -> Database:
     return SQLite(path)
 
 
+def faults() -> tuple[type[Exception], ...]:
+    """What tells that a ledger cannot be used, of each kind of database that can be."""
+    try:
+        import psycopg  # noqa: PLC0415 -- optional
+    except ImportError:
+        return (LedgerError, OSError, sqlite3.Error)
+    return (LedgerError, OSError, sqlite3.Error, psycopg.Error)
+
+
 def is_there(place: str) -> bool:
     """Whether there is a ledger to read. Of Postgres only its connection tells."""
     return place.startswith(SCHEMES) or Path(place).expanduser().is_file()
