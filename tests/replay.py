@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from claude_code_proxy.dialects.base import Dialect
 
 
+_UNSIGNED = re.compile(rb'(?<="signature":")[^"]*')
+"""What the proxy signs with depends on the words."""
+
+
 @dataclass(frozen=True)
 class Bundle:
     """The files of a bundle, and what `meta.json` says."""
@@ -90,7 +94,7 @@ class Bundle:
         """How what this version makes of it differs from what was answered; empty if it does not."""
         told, now = self.part("answer"), self.replayed()
         if not self.meta["content"]:  # what the proxy itself says in words was blanked as well
-            now = shaped(now)
+            told, now = _UNSIGNED.sub(b"", told), _UNSIGNED.sub(b"", shaped(now))
         if self.meta["answer"]["status"] == 499 and now.startswith(told):
             return ""
         if told == now:

@@ -41,6 +41,11 @@ _SAID: Final = frozenset({"args", "arguments", "functionResponse"})
 _ARGUMENTS: Final = frozenset({"arguments", "partial_json", "delta", "input"})
 """Fields whose text may be JSON, which has to stay that."""
 
+_OPAQUE: Final = frozenset({"signature", "thoughtSignature", "thought_signature", "encrypted_content", "data"})
+"""Fields that hold bytes in base64."""
+
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]")
+
 _CHARACTER: Final = re.compile(
     r"</?[A-Za-z_:|]{1,30}>"
     r"|\\u(?P<escaped>[0-9a-fA-F]{4})|(?P<kept>\\.)"
@@ -68,7 +73,7 @@ def shaped(data: bytes, media_type: str = "") -> bytes:
                 texts.setdefault((found.path, found.which), []).append(found)
     for pieces in texts.values():
         text = b"".join(data[one.start : one.end] for one in pieces)
-        _put(out, pieces, _arguments(text) if pieces[0].path[-1] in _ARGUMENTS else _blank(text))
+        _put(out, pieces, _blanked(text, pieces[0].path[-1]))
     return bytes(out)
 
 
@@ -87,6 +92,12 @@ def _kept(path: Path) -> bool:
     if any(name in _SCHEMAS for name in path[:-1]):
         return last not in _WORDS_OF_SCHEMAS
     return last in _NAMES
+
+
+def _blanked(text: bytes, name: str | int) -> bytes:
+    if name in _OPAQUE:
+        return _BASE64.sub(b"x", text)
+    return _arguments(text) if name in _ARGUMENTS else _blank(text)
 
 
 def _arguments(text: bytes) -> bytes:
