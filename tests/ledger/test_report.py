@@ -16,8 +16,8 @@ from claude_code_proxy.cli import report
 from claude_code_proxy.cli.ending import CommandError
 from claude_code_proxy.ledger.entry import Entry
 from claude_code_proxy.ledger.writer import Ledger
-from faults.ops import KEEP, RESET, chunk, chunked_head, chunks, sized
-from faults.replies import DIALECTS, KEYS, SSE, Reply, calling, reply
+from faults.ops import KEEP, RESET, SSE, chunk, chunked_head, chunks, sized
+from faults.replies import DIALECTS, KEYS, Reply, calling, reply
 from machines import sized as cut
 from replay import Bundle
 

@@ -39,8 +39,8 @@ _ABOUT: Final = """# A request of Claude Code Proxy
 answer here.
 """
 _WITHOUT: Final = """Prompts and answers are not in it: letters are `x` and digits `1`, and everything is as long as
-it was. The names of tools, models and fields, schemas, ids and numbers are as they were. Known keys, and what looks like
-one, are masked."""
+it was. The names of tools, models and fields, schemas, ids and numbers are as they were. Known keys, and what looks
+like one, are masked."""
 _WITH: Final = """**Prompts and answers are in it.** Known keys, and what looks like one, are masked."""
 _NOTHING: Final = """What was said is not in it, because it was not captured. Set `PROXY_CAPTURE=true`
 (the proxy takes it up while it runs), do it again, and make a new report.
