@@ -215,7 +215,7 @@ def test_both_the_clients_and_what_was_sent() -> None:
 
 def test_the_turn_before(tmp_path: Path) -> None:
     place = str(tmp_path / "ledger.db")
-    rows = {
+    rows: dict[str, dict[str, Any]] = {
         "first": {"began": 1.0},
         "another agent's": {"began": 2.0, "agent": "a"},
         "another model's": {"began": 3.0, "model": "small"},

@@ -66,7 +66,9 @@ def written(secrets: Iterable[str]) -> tuple[bytes, ...]:
     forms: dict[bytes, None] = {}
     for secret in secrets:
         if len(secret) >= SHORTEST:
-            for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], quote(secret)):
+            once = {json.dumps(secret, ensure_ascii=plain)[1:-1] for plain in (True, False)}
+            twice = {json.dumps(form)[1:-1] for form in once}  # as in the arguments of a tool
+            for form in (secret, *once, *twice, quote(secret)):
                 forms[form.encode("utf-8", "surrogateescape")] = None
     return tuple(sorted(forms, key=len, reverse=True))
 

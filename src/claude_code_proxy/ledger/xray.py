@@ -80,8 +80,8 @@ def xray(
 ) -> list[Sight]:
     """The prompts of the client, and those that were sent upstream, against those of the turn before.
 
-    Both are parts as `Reader.captured` gives them; one that was cut is not looked at. `usage` is what the upstream counted this time. Raises `ValueError`
-    for damaged parts.
+    Both are parts as `Reader.captured` gives them; one that was cut is not looked at. `usage` is what the upstream
+    counted this time. Raises `ValueError` for damaged parts.
     """
     sights: list[Sight] = []
     for part, whose in _PARTS.items():
