@@ -50,14 +50,18 @@ class Stage:
         self.messages = Messages(self.settings, self.pool, known, Metrics(ledger=self.ledger))
 
     def began(
-        self, dialect: str, scripts: Sequence[Sequence[Op]], body: Mapping[str, Any], headers: Mapping[str, str]
+        self,
+        dialect: str,
+        scripts: Sequence[Sequence[Op]],
+        body: Mapping[str, Any],
+        headers: Mapping[str, str] | None = None,
     ) -> asgi.Exchange:
         """A request whose attempts find these scripts, not yet sent."""
         case = next(_numbers)
         self.upstream.scripts[case] = scripts
         made = {"model": "m", "max_tokens": 1000, "messages": [{"role": "user", "content": "Hi"}], **body}
         self.pinned = f"{PROVIDERS[dialect]}:case-{case}"
-        return asgi.Exchange(json.dumps(made).encode(), headers=dict(headers))
+        return asgi.Exchange(json.dumps(made).encode(), headers=dict(headers or {}))
 
     async def ask(
         self,
@@ -67,7 +71,7 @@ class Stage:
         headers: Mapping[str, str] | None = None,
     ) -> asgi.Exchange:
         """Its answer."""
-        exchange = self.began(dialect, scripts, {"tools": TOOLS, **(body or {})}, headers or {})
+        exchange = self.began(dialect, scripts, {"tools": TOOLS, **(body or {})}, headers)
         await asyncio.wait_for(self.messages(exchange.scope, exchange.receive, exchange.send, self.pinned), 30)
         return exchange
 
