@@ -26,6 +26,8 @@ from .capturing import Stage, capturing
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from faults.ops import Op
+
 CLIENT, PASTED, SAID, ECHOED = (canary(name) for name in ("the client", "in a prompt", "by the model", "in an error"))
 PROXY_KEY = canary("the proxy itself")
 LARGEST = 100_000
@@ -43,7 +45,7 @@ def everything(stage: Stage) -> str:
 
 async def test_what_is_kept(tmp_path: Path) -> None:
     made = reply("openai_chat", stream=True, text="A word.")
-    script = [chunked_head(SSE), *chunks(cut(made.body, 90)), b"0\r\n\r\n", KEEP]
+    script: list[Op] = [chunked_head(SSE), *chunks(cut(made.body, 90)), b"0\r\n\r\n", KEEP]
     async with capturing(tmp_path) as stage:
         sent = await stage.ask("openai_chat", [script], {"stream": True})
         await stage.written()
@@ -141,9 +143,10 @@ async def test_no_secret_is_in_the_file(size: int, tmp_path: Path) -> None:
             for stream in (True, False):
                 made = reply(dialect, stream=stream, text=text)
                 refusal = made.error_body(f"No such key: sk-ant-{ECHOED} {key} {PROXY_KEY}", 401)
-                wrong = [sized(refusal, status=401, x_echo=f"Bearer {key}", set_cookie=f"k={ECHOED}"), KEEP]
-                pieces = [chunked_head(SSE), *chunks(cut(made.body, size)), b"0\r\n\r\n", KEEP]
-                for script in (wrong, pieces if stream else made.whole):
+                wrong: list[Op] = [sized(refusal, status=401, x_echo=f"Bearer {key}", set_cookie=f"k={ECHOED}"), KEEP]
+                pieces: list[Op] = [chunked_head(SSE), *chunks(cut(made.body, size)), b"0\r\n\r\n", KEEP]
+                whole: list[Op] = list(made.whole)
+                for script in (wrong, pieces if stream else whole):
                     await stage.ask(dialect, [script], {**body, "stream": stream}, headers)
         await stage.written()
         assert len(stage.rows()) == 4 * len(DIALECTS)
@@ -156,9 +159,14 @@ async def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     async with capturing(tmp_path) as stage:
         await stage.ask("openai_chat", [reply("openai_chat", stream=False).whole])
         await asyncio.to_thread(until_written, stage)
-        files = sorted(tmp_path.glob("ledger.db*"))
-        assert files
-        assert sys.platform == "win32" or all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in files)
+        assert await asyncio.to_thread(modes, tmp_path) == {0o600}
+
+
+def modes(folder: Path) -> set[int]:
+    """Who may read the files of the ledger."""
+    if sys.platform == "win32":
+        return {0o600}
+    return {stat.S_IMODE(file.stat().st_mode) for file in folder.glob("ledger.db*")}
 
 
 def until_written(stage: Stage) -> None:
@@ -275,7 +283,7 @@ async def test_an_answer_in_drops(tmp_path: Path) -> None:
     made = reply("openai_chat", stream=True, text="Hi")
     async with capturing(tmp_path) as stage:
         framed = b"".join(chunks(cut(made.body, 100)))
-        script = [chunked_head(SSE), Drip(framed, 40), b"0\r\n\r\n", KEEP]
+        script: list[Op] = [chunked_head(SSE), Drip(framed, 40), b"0\r\n\r\n", KEEP]
         assert (await stage.ask("openai_chat", [script], {"stream": True})).status == 200
         await stage.written()
         kept = stage.latest()["incoming"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import stat
 import sys
 from contextlib import contextmanager
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from canaries import canary, told
 from claude_code_proxy import __version__
 from claude_code_proxy.cli import report
 from claude_code_proxy.cli.ending import CommandError
+from claude_code_proxy.ledger.database import connect
 from claude_code_proxy.ledger.entry import Entry
 from claude_code_proxy.ledger.writer import Ledger
 from faults.ops import KEEP, RESET, SSE, chunk, chunked_head, chunks, sized
@@ -99,3 +102,137 @@ async def test_it_can_be_played_again(way: str, saying: str, tmp_path: Path, mon
                 assert not any(key in everything for key in KEYS.values())
                 assert bundle.meta["row"]["id"] == row.id
     assert len(rows) == 2 * len(DIALECTS)
+
+
+async def captured(tmp_path: Path, **body: Any) -> tuple[Path, str]:
+    """A ledger with one captured request, and its id."""
+    async with capturing(tmp_path) as stage:
+        made = reply("openai_chat", stream=True, text=TEXT)
+        await stage.ask("openai_chat", [made.whole], {**BODY, "stream": True, **body})
+        await stage.written()
+        return stage.place, stage.rows()[0].id
+
+
+async def test_what_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, id = await captured(tmp_path)  # noqa: A001
+    with environment(monkeypatch, place):
+        bundle = run(id, tmp_path)
+    meta = bundle.meta
+    assert set(bundle.files) == {
+        *("README.md", "meta.json", "request.json", "upstream.json", "upstream.sse", "answer.sse"),
+    }
+    assert meta["versions"]["proxy"] == meta["asked"]["versions"]["proxy"] == __version__
+    assert meta["provider"]["name"] == "openrouter"
+    assert "api_key" not in meta["provider"]
+    assert (meta["row"]["id"], meta["row"]["state"], meta["content"]) == (id, "ok", False)
+    for name in bundle.files:
+        assert name == "README.md" or f"`{name}`" in bundle.files["README.md"].decode()
+
+
+async def test_the_shape_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, id = await captured(tmp_path)  # noqa: A001
+    with environment(monkeypatch, place):
+        bare, whole = run(id, tmp_path), run(id, tmp_path, content=True)
+    for name in ("request", "outgoing", "incoming", "answer"):
+        assert len(bare.part(name)) == len(whole.part(name))
+        assert bare.meta[name]["lengths"] == whole.meta[name]["lengths"]
+    before, after = json.loads(whole.part("request")), json.loads(bare.part("request"))
+    assert after["tools"] == before["tools"]
+    assert after["model"] == before["model"]
+    assert after["messages"][0]["content"][0]["type"] == "text"
+    [text] = after["messages"][0]["content"]
+    assert len(text["text"]) == len(PROMPT)
+    assert set(text["text"]) <= set('x1 ,?"\\<b>一😀')
+
+
+async def test_the_project_is_told_with_content_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, id = rows(tmp_path, {"project": f"/home/{WORD}"})  # noqa: A001
+    with environment(monkeypatch, place):
+        assert run(id, tmp_path).meta["row"]["project"] == ""
+        assert run(id, tmp_path, content=True).meta["row"]["project"] == f"/home/{WORD}"
+
+
+def rows(tmp_path: Path, *some: dict[str, Any]) -> tuple[Path, str]:
+    """A ledger with these rows, nothing of them captured, and the id of the last one."""
+    place = tmp_path / "rows.db"
+    ledger = Ledger(str(place), interval=0.01, clock=lambda: 1000.0)
+    for number, row in enumerate(some):
+        ledger.ended(
+            Entry(**{"id": f"req_{number}", "began": float(number), "endpoint": "messages", "state": "ok", **row})
+        )
+    ledger.start()
+    ledger.close()
+    return place, f"req_{len(some) - 1}"
+
+
+async def test_without_a_capture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, id = rows(tmp_path, {"error": "api_error", "client": "claude-cli/2.1"})  # noqa: A001
+    with environment(monkeypatch, place):
+        bundle = run(id, tmp_path)
+    assert set(bundle.files) == {"README.md", "meta.json"}
+    assert bundle.meta["row"]["error"] == "api_error"
+    assert bundle.meta["versions"]["client"] == "claude-cli/2.1"
+    assert "PROXY_CAPTURE=true" in bundle.files["README.md"].decode()
+    assert "PROXY_CAPTURE=true" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("states", "meant"),
+    [
+        (["ok", "ok"], "req_1"),
+        (["upstream_error", "ok"], "req_0"),
+        (["timeout", "upstream_error", "ok"], "req_1"),
+        (["refused", "ok", "client_closed"], "req_0"),
+        (["ok", "aborted", "shed", "ok"], "req_2"),
+    ],
+)
+def test_the_last_one(states: list[str], meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, _ = rows(tmp_path, *({"state": state} for state in states))
+    with environment(monkeypatch, place):
+        assert run("last", tmp_path).meta["row"]["id"] == meant
+
+
+def test_where_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, _ = rows(tmp_path, {"id": "../../evil id"})
+    monkeypatch.chdir(tmp_path)
+    with environment(monkeypatch, place):
+        report.command(argparse.Namespace(request_id="last", with_content=False, output=""))
+    assert [file.name for file in tmp_path.glob("*.zip")] == ["report-______evil_id.zip"]
+
+
+FAULTS: dict[str, tuple[str, str, str, str]] = {
+    "no such request": ("ledger", "req_9", "", "The ledger has no request 'req_9'"),
+    "an empty ledger": ("empty", "last", "", "no request was made yet"),
+    "no ledger": ("none", "last", "", "There is no ledger yet in"),
+    "it is off": ("off", "last", "", "PROXY_LEDGER is off"),
+    "a folder": ("ledger", "last", ".", "cannot be written"),
+    "no folder": ("ledger", "last", "nowhere/it.zip", "cannot be written"),
+    "a database that does not answer": ("postgresql://127.0.0.1:9/x", "last", "", "The ledger cannot be read"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_cannot_be_done(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named, id, output, message = FAULTS[fault]  # noqa: A001
+    place = {
+        "ledger": str(rows(tmp_path, {})[0]),
+        "empty": str(tmp_path / "empty.db"),
+        "none": str(tmp_path / "none.db"),
+    }
+    connect(place["empty"]).close()
+    monkeypatch.chdir(tmp_path)
+    with environment(monkeypatch, place.get(named, named)), pytest.raises(CommandError, match=re.escape(message)):
+        report.command(argparse.Namespace(request_id=id, with_content=False, output=output))
+    assert list(tmp_path.glob("*.zip")) == []
+
+
+async def test_keys_that_were_set_since_are_masked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = canary("a key of later")
+    place, id = await captured(tmp_path, system=f"The key {secret}.")  # noqa: A001
+    monkeypatch.setenv("NVIDIA_API_KEY", secret)
+    with environment(monkeypatch, place):
+        bundle = run(id, tmp_path, content=True)
+    assert b"The key [masked]." in bundle.part("request")
+    assert told(b"".join(bundle.files.values()).decode("utf-8", "replace"), [secret]) == []

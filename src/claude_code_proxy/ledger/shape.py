@@ -13,8 +13,6 @@ from binascii import crc32
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from claude_code_proxy.ledger.strings import Document, documents, strings
 
 if TYPE_CHECKING:
@@ -53,6 +51,9 @@ _CHARACTER: Final = re.compile(
 )
 _ESCAPES: Final = ((0x80, r"\u0078"), (0x800, r"\u00e9"), (0xD800, r"\u4e00"), (0xDC00, r"\ud83d"), (0xE000, r"\ude00"))
 _FOREIGN: Final = {1: "x", 2: "é", 3: "一", 4: "😀"}
+_MARK: Final = re.compile(rb"(?:event|retry):[ ]?[A-Za-z0-9_.]{0,60}\s*|data:[ ]?(?:\[DONE\])?\s*")
+"""A line of a stream that says nothing of what is said."""
+
 _PRELUDE: Final = Struct(">III")
 
 
@@ -64,16 +65,15 @@ def shaped(data: bytes, media_type: str = "") -> bytes:
     held = documents(data)
     for start, end in _between(held, len(data)):
         out[start:end] = _outside(data[start:end])
+    held = [document for document in held if not document.broken]
     texts: dict[tuple[object, ...], list[Found]] = {}
     for document in held:
         for found in strings(data, document):
-            if not found.path:
-                out[found.start : found.end] = _blank(data[found.start : found.end])
-            elif not _kept(found.path):
+            if not _kept(found.path):
                 texts.setdefault((found.path, found.which), []).append(found)
     for pieces in texts.values():
         text = b"".join(data[one.start : one.end] for one in pieces)
-        _put(out, pieces, _blanked(text, pieces[0].path[-1]))
+        _put(out, pieces, _blanked(text, pieces[0].path[-1] if pieces[0].path else ""))
     return bytes(out)
 
 
@@ -137,16 +137,21 @@ def _without(match: re.Match[str]) -> str:
 
 def _between(held: Sequence[Document], size: int) -> Iterator[tuple[int, int]]:
     at = 0
-    for start, end in held:
-        yield at, start
-        at = end
+    for start, end, broken in held:
+        if not broken:
+            yield at, start
+            at = end
     yield at, size
 
 
 def _outside(text: bytes) -> bytes:
     """What is no JSON: names of events and the like stay."""
-    lines = text.split(b"\n")
-    return b"\n".join(line if line.startswith((b"event:", b"data:", b"retry:")) else _blank(line) for line in lines)
+    return b"".join(line if _MARK.fullmatch(line) else _line(line) for line in text.splitlines(keepends=True))
+
+
+def _line(line: bytes) -> bytes:
+    name, colon, value = line.partition(b":")
+    return name + colon + _blank(value) if colon and name in {b"data", b"event", b"retry"} else _blank(line)
 
 
 def _frames(data: bytes) -> bytes:
@@ -174,12 +179,3 @@ def _frames(data: bytes) -> bytes:
     for start, end in ends:
         out[end - 4 : end] = crc32(out[start : end - 4]).to_bytes(4, "big")
     return bytes(out)
-
-
-def is_json(data: bytes) -> bool:
-    """Whether the bytes are one JSON document."""
-    try:
-        orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return False
-    return True

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 Path = tuple[str | int, ...]
 
-STRING: Final = re.compile(rb'"((?:[^"\\]|\\.)*)(?:"|\\?$)(\s*:)?', re.DOTALL)
-"""A string, the last one perhaps cut off, and whether it is the name of a field."""
+STRING: Final = re.compile(rb'"((?:[^"\\]|\\.)*)"(\s*:)?', re.DOTALL)
+"""A string, and whether it is the name of a field."""
+
+BROKEN: Final = object()
 
 _LINE: Final = re.compile(rb"[^\r\n]+")
 _NUMBERS: Final = ("index", "output_index", "content_index", "summary_index", "item_id")
@@ -22,48 +24,46 @@ _NUMBERS: Final = ("index", "output_index", "content_index", "summary_index", "i
 class Found(NamedTuple):
     """A string that is a value: where it stands, without its quotes.
 
-    `path` leads to it, `which` tells apart texts of the same path. Both are empty in JSON that is broken.
+    `path` leads to it, `which` tells apart texts of the same path.
     """
 
     start: int
     end: int
-    path: Path = ()
-    which: tuple[object, ...] = ()
+    path: Path
+    which: tuple[object, ...]
 
 
 class Document(NamedTuple):
-    """A JSON document in the bytes."""
+    """A JSON document in the bytes. `broken`: it is none after all, or only the beginning of one."""
 
     start: int
     end: int
+    broken: bool = False
 
 
 def documents(data: bytes) -> list[Document]:
     """The documents: the one that is all of the bytes, or those on lines of their own, perhaps behind `data:`."""
-    if _parsed(data) is not None:
+    if _parsed(data) is not BROKEN:
         return [Document(0, len(data))]
     found: list[Document] = []
     for line in _LINE.finditer(data):
         start, end = line.span()
         text = line[0]
         if text.startswith(b"data:"):
-            found.append(Document(start + len(b"data:"), end))
-        elif text.lstrip()[:1] in {b"{", b"["}:
-            found.append(Document(start, end))
+            start += len(b"data:")
+        elif text.lstrip()[:1] not in {b"{", b"["}:
+            continue
+        found.append(Document(start, end, _parsed(data[start:end]) is BROKEN))
     return found
 
 
 def strings(data: bytes, document: Document) -> list[Found]:
-    """The strings of a document that are values, in their order."""
+    """The strings that are values of a document that is not broken, in their order."""
     text = data[document.start : document.end]
-    places = [match.span(1) for match in STRING.finditer(text) if not match[2]]
-    parsed = _parsed(text)
-    paths = list(_walk(parsed, (), ())) if parsed is not None else []
-    if len(paths) != len(places):
-        paths = [((), ())] * len(places)
+    places = (match.span(1) for match in STRING.finditer(text) if not match[2])
     return [
         Found(document.start + start, document.start + end, path, which)
-        for (start, end), (path, which) in zip(places, paths, strict=True)
+        for (start, end), (path, which) in zip(places, _walk(_parsed(text), (), ()), strict=True)
     ]
 
 
@@ -75,7 +75,7 @@ def _parsed(text: bytes) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_Object)
     except (ValueError, RecursionError):
-        return None
+        return BROKEN
 
 
 def _walk(value: Any, path: Path, which: tuple[object, ...]) -> Iterator[tuple[Path, tuple[object, ...]]]:
