@@ -36,8 +36,11 @@ ROWS = (
     (r".*claude-code-proxy (serve )?--local", SERVES),
     (r".*claude-code-proxy try .*", ENDS),
     (r"(uv run )?claude-code-proxy( serve)?( --(?!local)\S+( \w+)?)*", SERVES),
-    (r"uv run (--extra \w+ )?uvicorn server:app .*", SERVES),
-    (r"(uv run (--extra \w+ )?)?claude-code-proxy (code|doctor|models|route|completion|init --yes|import)\b.*", ENDS),
+    (r"(OTEL_\S+=\S+ )?uv run (--extra \w+ )?uvicorn server:app .*", SERVES),
+    (
+        r"(uv run (--extra \w+ )?)?claude-code-proxy (code|doctor|models|route|usage|completion|init --yes|import)\b.*",
+        ENDS,
+    ),
     (r"ANTHROPIC_BASE_URL=\S+ ANTHROPIC_(AUTH_TOKEN|API_KEY)=any (npx -y @anthropic-ai/claude-code|claude)\b.*", ASKS),
     (r"cp \.env\.example \.env", ENDS),
 )

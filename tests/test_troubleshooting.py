@@ -35,6 +35,7 @@ NO_FAULT = (
     r"^(Claude Code on|Claude Code Proxy on|Start Claude Code|Another port|Any free one)",  # the way on
     r"^(Run|Run the|Make|Check|Reinstall|Delete|Do not use it|See with|This version)\b.*",  # what mends it, said beside the fault
     r"A demo model of",
+    r"^SELECT ",
 )
 
 

@@ -24,6 +24,7 @@ from claude_code_proxy.web_search import searched
 from claude_code_proxy.windows import LOUD, SILENT, limits_of, too_long
 from claude_code_proxy.wire.counting import at_most, count
 from claude_code_proxy.wire.failure import ApiError, failed
+from claude_code_proxy.wire.head import LARGE
 from claude_code_proxy.wire.machine import Pipe
 from claude_code_proxy.wire.scan import holds
 from claude_code_proxy.wire.watch import Watch
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from claude_code_proxy.wire.machine import Machine
 
 _PDF: Final = b"application/pdf"
-_LARGE: Final = 4 << 20
-"""Bytes of a request whose translation would keep the other streams waiting: longer ones than any model's window."""
 _SESSION: Final = "x-claude-code-session-id"
 _REPEATED: Final = "x-stainless-retry-count"
 
@@ -89,10 +88,10 @@ class Known(Struct, frozen=True):
         """
         head, target = exchange.head, str(exchange.target)
         exchange.sampled = self.calibration.samples(target, head)
-        counts = self.calibration.factor(target).replies and "stop_sequences" not in head.fields
+        counts = self.calibration.counts(target) and "stop_sequences" not in head.names
         if exchange.sampled or not counts:
             with suppress(ApiError):  # the upstream knew what to do with it
-                head.let_go(await asyncio.to_thread(count, head) if len(head.raw) > _LARGE else count(head))
+                head.let_go(await asyncio.to_thread(count, head) if len(head.raw) > LARGE else count(head))
                 return
         head.let_go(round(at_most(head)))
 
@@ -363,7 +362,7 @@ def _with(headers: tuple[tuple[bytes, bytes], ...], failure: Failed) -> Failed:
 
 async def _translated(dialect: Dialect, call: Call) -> Outgoing | Local | Search:
     """The request for the upstream. What takes long, as reading a PDF does, is done beside the event loop."""
-    if len(call.head.raw) > _LARGE or holds(call.head.raw, _PDF):
+    if len(call.head.raw) > LARGE or holds(call.head.raw, _PDF):
         return await asyncio.to_thread(dialect.request, call)
     return dialect.request(call)
 

@@ -19,7 +19,7 @@ from claude_code_proxy.ledger.schema import VERSION
 from claude_code_proxy.ledger.writer import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 NOON = datetime(2026, 11, 20, 12).astimezone()
 FULL = Entry(
@@ -148,7 +148,7 @@ def test_sums_are_those_of_the_rows(place: str) -> None:
     with read(place) as reader:
         total = reader.total(Chosen())
         assert same(total, summed("total", meant))
-        keys = {
+        keys: dict[Any, Callable[[Entry], str]] = {
             "day": lambda row: datetime.fromtimestamp(row.began).astimezone().strftime("%Y-%m-%d"),
             "model": lambda row: f"{row.provider}:{row.model}",
             "session": lambda row: row.session,
@@ -159,7 +159,7 @@ def test_sums_are_those_of_the_rows(place: str) -> None:
             groups: dict[str, list[Entry]] = {}
             for row in meant:
                 groups.setdefault(key(row), []).append(row)
-            sums = reader.sums(Chosen(), by)  # type: ignore[arg-type]
+            sums = reader.sums(Chosen(), by)
             assert {one.key for one in sums} == set(groups)
             assert all(same(one, summed(one.key, groups[one.key])) for one in sums)
         costs = [one.cost or 0 for one in reader.sums(Chosen(), "session")]
@@ -227,7 +227,8 @@ def test_only_those_that_were_chosen_are_told(place: str, chosen: Chosen, meant:
 def test_nothing_comes_to_nothing(place: str) -> None:
     with read(place) as reader:
         assert reader.total(Chosen()) == Sum(key="total")
-        assert reader.sums(Chosen(), "day") == reader.page(Chosen()) == []
+        assert reader.sums(Chosen(), "day") == []
+        assert reader.page(Chosen()) == []
 
 
 def test_several_that_begin_at_once_make_one_ledger(place: str) -> None:

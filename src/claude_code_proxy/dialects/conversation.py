@@ -9,7 +9,7 @@ import msgspec
 from claude_code_proxy.wire.json_text import items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from claude_code_proxy.wire.messages import Content, Message, Request, Tool
 
@@ -36,7 +36,7 @@ def system_text(system: str | list[Content] | None) -> str:
     return "\n\n".join(text for text in texts if text.strip() and not text.startswith(ATTRIBUTION))
 
 
-def blocks_of(content: object) -> Iterable[Content]:
+def blocks_of(content: object) -> Sequence[Content]:
     """Content as blocks, whichever of its two forms it has; what is neither has none."""
     if isinstance(content, str):
         return ({"type": "text", "text": content},)
@@ -74,7 +74,9 @@ def result_text(block: Content) -> str:
 
 def words_of(block: Content) -> str:
     """The same without a word on whether the tool failed, for where that is told in another way."""
-    texts = [as_text(inner) for inner in blocks_of(block.get("content"))]
+    if isinstance(content := block.get("content"), str):
+        return content or NO_OUTPUT
+    texts = [as_text(inner) for inner in blocks_of(content)]
     return "\n".join(text for text in texts if text) or NO_OUTPUT
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.gateway import Exchange, serve
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.admission import Admission
@@ -13,11 +14,11 @@ from claude_code_proxy.http.asgi import client_headers, merged, send_failure, se
 from claude_code_proxy.http.captures import Captures
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
+from claude_code_proxy.http.head import head_of
 from claude_code_proxy.http.stream import EventStream, while_connected
 from claude_code_proxy.kinds import kind_of
 from claude_code_proxy.routing import route
 from claude_code_proxy.wire.failure import ApiError
-from claude_code_proxy.wire.head import decode_head
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -44,6 +45,7 @@ class Messages:
         self._admission = admission or Admission(settings)
         self._advice = WindowAdvice()
         self._captures = Captures(settings, metrics.ledger) if settings.proxy_capture and metrics else None
+        self._translates = False  # the last request was translated; most likely the next one is, too
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
         record = Record(scope, self._metrics, "messages")
@@ -55,10 +57,12 @@ class Messages:
         async with self._admission.admitted(scope, receive) as held:
             if self._captures:
                 record.capture = self._captures.of(record, held.body)
-            head = record.head = decode_head(held.body)
+            head = record.head = await head_of(held.body, whole=self._translates)
+            record.prices = settings.prices
             kind = record.kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
             target = route(pinned, head.model, settings, kind)
             record.target = str(target)
+            self._translates = DIALECTS[target.provider.dialect].translates
             exchange = record.exchange = Exchange(
                 head,
                 target,
@@ -76,8 +80,8 @@ class Messages:
 
             async def let_go() -> None:
                 """Keep no body for as long as a model talks."""
-                record.read()
                 record.answering()
+                record.read()
                 await self._known.let_go(exchange)
                 held.let_go()
                 if record.capture:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from claude_code_proxy.ledger.database import connect
+from claude_code_proxy.ledger.database import connect, put_aside
 from claude_code_proxy.ledger.entry import COLUMNS, values
 from claude_code_proxy.ledger.owner import has_ended, this_process
 from claude_code_proxy.ledger.project import Projects
@@ -37,6 +37,9 @@ BATCH: Final = 500
 
 INTERVAL: Final = 0.5
 """Seconds between two batches."""
+
+FIRST: Final = 0.3
+"""Seconds that a start waits for a database."""
 
 LAST: Final = 3.0
 """Seconds for what is left at the end."""
@@ -107,7 +110,7 @@ class Ledger:
         self._taken = self._given = 0  # bytes: each counted by one thread only
         self._running: dict[str, Callable[[], Entry]] = {}
         self._noted: set[str] = set()
-        self._wake, self._end = threading.Event(), threading.Event()
+        self._wake, self._end, self._ready = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._database: Database | None = None
         self._written = self._lost = 0
@@ -115,10 +118,10 @@ class Ledger:
         self._warned = self._cleaned = float("-inf")
 
     def start(self) -> None:
-        """Begin to write. What is wrong with the place is told at once."""
-        self._wake.set()
+        """Begin to write. Blocks for a moment, so that what is wrong with the place is told before anything else."""
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
+        self._ready.wait(FIRST)
 
     def began(self, id: str, so_far: Callable[[], Entry]) -> None:  # noqa: A002 -- the row's own name for it
         """A request runs. `so_far` tells what is known of it, from another thread."""
@@ -181,6 +184,8 @@ class Ledger:
             _log.warning("The last %d rows of the ledger were not written: %s", waiting, self._failing or "no time")
 
     def _run(self) -> None:
+        self._turn()
+        self._ready.set()
         while not self._end.is_set():
             self._wake.wait(_CLEAN)
             self._wake.clear()
@@ -254,6 +259,8 @@ class Ledger:
         if self._database:
             self._database.close()
             self._database = None
+        if put_aside(self.place, cause):
+            return
         now = time.monotonic()
         if now - self._warned >= _WARN:
             self._warned = now

@@ -6,7 +6,7 @@ nearly everything else; wire.md §9.6 lists how, and each deviation that is met 
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -97,7 +97,7 @@ def reply(call: Call, outgoing: Outgoing, answer: Answer, watch: Watch) -> Reply
     quirks, rule = quirks_of(call.quirks), rule_of(call.model)
     own = partial(_own, call.model)
     decoder = ChatDecoder(call.seed, own, outgoing.tools, watch, prompt_tokens=lambda: count(call.head))
-    filters: list[Machine[Event, Event]] = [ThinkTags(own(), opened=quirks.think == "opened")]
+    filters: list[Machine[Event, Event]] = [ThinkTags(_stateless(call.model), opened=quirks.think == "opened")]
     if outgoing.tools:
         leaked = SchemaCalls if quirks.tools == "schema" else LeakedCalls
         filters.append(leaked(call.seed, outgoing.tools))
@@ -113,9 +113,12 @@ def _own(model: str, state: Any = None) -> str:
     return signature.mint(signature.Minted("openai_chat", model, state))
 
 
+_stateless: Final = lru_cache(256)(_own)
+
+
 def _unwatched_stops(call: Call, rule: ModelRule) -> list[str]:
     """The stop sequences that the upstream was not told of."""
-    if "stop_sequences" not in call.head.fields:
+    if "stop_sequences" not in call.head.names:
         return []
     asked = items(msgspec.json.decode(call.head.fields["stop_sequences"]))
     return [one for one in asked if isinstance(one, str) and one][MAX_STOPS if rule.stop else 0 :]
