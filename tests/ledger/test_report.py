@@ -204,8 +204,8 @@ def test_where_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 FAULTS: dict[str, tuple[str, str, str, str]] = {
     "no such request": ("ledger", "req_9", "", "The ledger has no request 'req_9'"),
-    "an empty ledger": ("empty", "last", "", "no request was made yet"),
-    "no ledger": ("none", "last", "", "There is no ledger yet in"),
+    "an empty ledger": ("empty", "last", "", "The ledger holds no requests yet."),
+    "no ledger": ("none", "last", "", "There is no ledger yet"),
     "it is off": ("off", "last", "", "PROXY_LEDGER is off"),
     "a folder": ("ledger", "last", ".", "cannot be written"),
     "no folder": ("ledger", "last", "nowhere/it.zip", "cannot be written"),

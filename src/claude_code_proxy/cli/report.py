@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from claude_code_proxy import __version__
 from claude_code_proxy.cli.ending import CommandError, loaded
+from claude_code_proxy.cli.paint import printable
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -40,15 +41,21 @@ def command(arguments: Namespace) -> int:
     settings = loaded()
     place = settings.proxy_ledger
     if not place:
-        raise CommandError("There is no ledger to report from: PROXY_LEDGER is off.")
+        raise CommandError("There is no ledger: PROXY_LEDGER is off. Without it nothing is known of past requests.")
     if not is_there(place):
-        raise CommandError(f"There is no ledger yet in {place}: the proxy makes it with its first request.")
+        raise CommandError(
+            "There is no ledger yet: the proxy writes it from its first request on (PROXY_LEDGER says where)."
+        )
     try:
         with closing(Reader(place)) as reader:
             entry = _meant(reader, arguments.request_id)
             parts = opened_parts(reader.captured(entry.id))
+    except ValueError as cause:  # a part that is damaged
+        raise CommandError(str(cause)) from None
     except faults() as cause:
-        raise CommandError(f"The ledger cannot be read: {cause}") from None
+        raise CommandError(
+            f"The ledger cannot be read: {printable(str(cause).strip() or type(cause).__name__)}"
+        ) from None
     secrets = written(secrets_of(settings))
     about = {"versions": _versions(entry), "provider": _told(settings.providers.get(entry.provider))}
     files = bundle(entry, parts, about, content=arguments.with_content, secrets=secrets)
@@ -77,7 +84,7 @@ def _meant(reader: Reader, id: str) -> Entry:  # noqa: A002 -- the row's own nam
         iter(reader.page(Chosen(), most=1)), None
     ):
         return latest
-    raise CommandError("The ledger is empty: no request was made yet.")
+    raise CommandError("The ledger holds no requests yet.")
 
 
 def _versions(entry: Entry) -> dict[str, str]:
