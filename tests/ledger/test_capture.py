@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from canaries import canary, told
 from claude_code_proxy import __version__
@@ -289,3 +290,30 @@ async def test_an_answer_in_drops(tmp_path: Path) -> None:
         kept = stage.latest()["incoming"]
     assert kept.data == made.body
     assert b"".join(kept.pieces) == made.body
+
+
+def test_what_was_said_is_gone_when_its_days_are_over(tmp_path: Path) -> None:
+    """Also from the pages of the file that are free again."""
+    place, word, now = tmp_path / "ledger.db", canary("said long ago").encode(), [0.0]
+    for day in (0, 10):
+        now[0] = day * 86_400.0
+        ledger = Ledger(str(place), capture_days=3, interval=0.01, clock=lambda: now[0])
+        if not day:
+            ledger.keep("req_1", "request", now[0], word * 1000)
+        ledger.start()
+        ledger.close()
+        assert (word in b"".join(file.read_bytes() for file in tmp_path.glob("ledger.db*"))) is not bool(day)
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_it_follows_the_settings(on: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """As the application does when they change: endpoints are made anew, the ledger stays."""
+    said = {True: "true", False: "false"}
+    async with capturing(tmp_path, PROXY_CAPTURE=said[not on]) as stage:
+        made = reply("openai_chat", stream=False)
+        await stage.ask("openai_chat", [made.whole])
+        other = Stage(stage.upstream, replace(stage.settings, proxy_capture=on), stage.ledger, stage.pool, stage.place)
+        await other.ask("openai_chat", [made.whole])
+        await stage.written()
+        later, earlier = stage.rows()
+        assert (bool(stage.parts(earlier.id)), bool(stage.parts(later.id))) == (not on, on)

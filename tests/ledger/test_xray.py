@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from claude_code_proxy.ledger.entry import Entry
+from claude_code_proxy.ledger.inspect import xray_section
 from claude_code_proxy.ledger.reading import read
-from claude_code_proxy.ledger.turns import turn_before, xrayed
+from claude_code_proxy.ledger.turns import inspected, turn_before, xrayed
 from claude_code_proxy.ledger.writer import Ledger
 from claude_code_proxy.ledger.xray import Sight, sight, xray
 from claude_code_proxy.wire.events import Usage
@@ -122,6 +123,19 @@ def test_where_in_the_block() -> None:
     assert "X" in first.after
     assert first.before.startswith("…")
     assert first.before.endswith("…")
+
+
+def test_it_is_told_in_words() -> None:
+    now = copy.deepcopy(TURN)
+    now["system"][1]["text"] = "Be brief."
+    found = xray_section(seen(TURN, now, Usage(1000, 1, 0, 0), Rates(3, 0.3)))
+    facts = dict(found.facts)
+    assert facts["first difference"] == "system.1 was changed, 3 characters into it"
+    assert facts["could have been read, and were not"].isdecimal()
+    assert float(facts["what that cost, in US dollars"]) > 0
+    assert [(row.role, row.text) for row in found.rows] == [("before", "Be kind."), ("after", "Be brief.")]
+    unknown = dict(xray_section(seen(TURN, now)).facts)
+    assert unknown["what that cost, in US dollars"] == unknown["could have been read, and were not"] == "not known"
 
 
 def test_settings_that_may_matter() -> None:
@@ -242,6 +256,10 @@ def test_the_turn_before(tmp_path: Path) -> None:
         assert found.id == "first"
         [client] = xrayed(reader, this)
         assert (client.first, client.read) == (None, 0)
+        assert [section.title for section in inspected(reader, this)] == [
+            "Cache X-ray: what the client sent",
+            "The client's request",
+        ]
         for name in ("first", "without a session"):
             one = reader.one(name)
             assert one

@@ -18,6 +18,8 @@ from claude_code_proxy.ledger.said import said
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from claude_code_proxy.ledger.xray import Sight
+
 LONGEST: Final = 4000
 """Characters of a block that are shown unless more are asked for."""
 
@@ -60,6 +62,31 @@ def sections(parts: Mapping[str, bytes], longest: int = LONGEST) -> list[Section
         *([_heard("incoming", held["incoming"], longest)] if "incoming" in held else []),
         *([_answer(held["answer"], longest)] if "answer" in held else []),
     ]
+
+
+def xray_section(sight: Sight) -> Section:
+    """A cache X-ray: what became of the prompt of the turn before, with both sides of the first difference."""
+    facts = [
+        ("tokens of the turn before", str(sight.before)),
+        ("the same at the beginning", str(sight.same)),
+        ("read from cache", "not told" if sight.read is None else str(sight.read)),
+        ("could have been read, and were not", "not known" if sight.lost is None else str(sight.lost)),
+        ("what that cost, in US dollars", "not known" if sight.cost is None else f"{sight.cost:.4f}"),
+    ]
+    if sight.settings:
+        facts.append(("settings that differ", ", ".join(sight.settings)))
+    rows: list[Row] = []
+    if first := sight.first:
+        facts.append(("first difference", f"{first.path} was {first.kind}, {first.at} characters into it"))
+        sides = {"before": first.before, "after": first.after}
+        rows = [
+            Row(first.path, side, first.block, len(text.encode("utf-8", "surrogatepass")), None, *_shown(text, LONGEST))
+            for side, text in sides.items()
+        ]
+    return Section(f"Cache X-ray: {_WHOSE.get(sight.whose, sight.whose)}", facts, rows)
+
+
+_WHOSE: Final = {"client": "what the client sent", "upstream": "what the upstream was sent"}
 
 
 def _asked(name: str, held: Mapping[str, Kept], longest: int) -> Section:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from claude_code_proxy.ledger.inspect import Section, sections, xray_section
 from claude_code_proxy.ledger.xray import xray
 from claude_code_proxy.wire.events import Usage
 
@@ -39,3 +40,12 @@ def xrayed(reader: Reader, entry: Entry, price: Price | None = None) -> list[Sig
         return []
     usage = Usage(entry.input, entry.output, entry.cache_read, entry.cache_write, entry.thinking)
     return xray(reader.captured(before.id), these, usage, price)
+
+
+def inspected(reader: Reader, entry: Entry, price: Price | None = None) -> list[Section]:
+    """All that is shown of a captured request, its cache X-ray first; nothing of one that was not captured.
+
+    Raises `ValueError` for damaged parts.
+    """
+    held = sections(reader.captured(entry.id))
+    return [*map(xray_section, xrayed(reader, entry, price)), *held] if held else []
