@@ -44,10 +44,11 @@ LAYERS: dict[str, set[str]] = {
     "windows": {"wire", "dialects", "providers", "settings", "tables", "calibration"},
     "calibration": {"wire"},
     "drift": {"wire"},
-    "ledger": {"ledger"},
+    "ledger": {"wire", "ledger"},
     "exposition": set(),
     "metrics": {"wire", "tables", "drift", "exposition", "ledger"},
     "telemetry": {"settings", "exposition", "metrics"},
+    "secret_values": {"providers", "settings"},
     "catalogue": {"wire", "dialects", "providers", "settings", "tables", "windows", "routing", "upstream"},
     "ollama": {"wire", "providers", "settings", "upstream"},
     "gateway": {
@@ -64,6 +65,7 @@ LAYERS: dict[str, set[str]] = {
         "calibration",
         "upstream",
         "ollama",
+        "ledger",
     },
     "http": {
         "prices",
@@ -87,6 +89,7 @@ LAYERS: dict[str, set[str]] = {
         "metrics",
         "ledger",
         "http",
+        "secret_values",
     },
     "app": {
         "wire",
@@ -119,6 +122,7 @@ LAYERS: dict[str, set[str]] = {
         "local",
         "ledger",
         "cli",
+        "secret_values",
     },
 }
 """What each part may import of the package, besides `claude_code_proxy` itself."""

@@ -51,6 +51,7 @@ ELSEWHERE = (
     (r"curl .*", "with the real curl: tests/behaviours/test_readme_curls.py"),
     (r"claude-code-proxy certify .*", "takes minutes; against fakes and the small model: tests/cli/test_certify*.py"),
     (r"(uv run )?claude-code-proxy init", "asks a person: tests/cli/test_init.py"),
+    (r"claude-code-proxy report .*", "needs a request that was made: tests/ledger/test_report.py"),
     (r"docker .*", "needs an engine; the build and the service are replayed: tests/test_docker.py"),
     (r"(llama-server|vllm|python -m sglang\.\S+) .*", "another project's server, with a graphics card"),
 )

@@ -115,6 +115,15 @@ def _route(parser: argparse.ArgumentParser) -> None:
     _files(parser)
 
 
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("request_id", metavar="REQUEST_ID", help="as the log names it; `last`: the latest that failed")
+    parser.add_argument("--with-content", action="store_true", help="with the prompts and answers, where captured")
+    parser.add_argument(
+        "-o", "--output", default="", metavar="FILE", help="write there (default: report-REQUEST_ID.zip)"
+    )
+    _files(parser)
+
+
 def _usage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", choices=GROUPS, default="day", help="what the sums are of (default: %(default)s)")
     begin = parser.add_mutually_exclusive_group()
@@ -216,6 +225,15 @@ COMMANDS: Final = {
         [
             ("route opus --explain", "where a request for this model would go, and why"),
             ("route x --url ollama:qwen3:8b", "with what its URL names"),
+        ],
+    ),
+    "report": Command(
+        "report",
+        "write what is known of a request into a file, to report a bug with",
+        _report,
+        [
+            ("report last", "of the latest that failed; without prompts and answers"),
+            ("report last --with-content -o bug.zip", "with them"),
         ],
     ),
     "usage": Command(

@@ -15,12 +15,14 @@ from claude_code_proxy.http.row import SESSION, row_of
 from claude_code_proxy.metrics import Metrics, Outcome
 from claude_code_proxy.tables import Limits
 from claude_code_proxy.wire.events import Usage
+from claude_code_proxy.wire.failure import envelope, error_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from claude_code_proxy.gateway import Exchange
     from claude_code_proxy.http.asgi import Scope
+    from claude_code_proxy.ledger.capture import Capture
     from claude_code_proxy.ledger.entry import Entry
     from claude_code_proxy.tables import Price
     from claude_code_proxy.wire.failure import Failed
@@ -40,8 +42,8 @@ class Record:
 
     __slots__ = (
         *("_counted", "_headers", "_metrics", "_place", "_scope", "_since", "_started"),
-        *("endpoint", "exchange", "failed", "first", "head", "kind", "model", "prices", "project", "received"),
-        *("request_id", "seconds", "sent", "status", "target"),
+        *("capture", "endpoint", "exchange", "failed", "first", "head", "kind", "model", "prices", "project"),
+        *("received", "request_id", "seconds", "sent", "status", "target"),
     )
 
     def __init__(self, scope: Scope, metrics: Metrics | None = None, endpoint: str = "other") -> None:
@@ -57,6 +59,7 @@ class Record:
         self.failed: Failed | None = None
         self.head: Head | None = None
         self.exchange: Exchange | None = None
+        self.capture: Capture | None = None
         self._counted: str | None = None
         self._headers: dict[str, str] | None = None
         self._metrics.began(endpoint)
@@ -69,6 +72,11 @@ class Record:
         if self._headers is None:
             self._headers = every_header(self._scope)
         return self._headers
+
+    @property
+    def since(self) -> float:
+        """When it came, in seconds since 1970."""
+        return self._since
 
     def row(self) -> Entry:
         """What the ledger keeps of it, as far as it is known by now."""
@@ -108,6 +116,15 @@ class Record:
         self._metrics.ended(self._ended(row))
         if ledger := self._metrics.ledger:
             ledger.ended(row)
+        if self.capture:
+            self.capture.ended(self.status, self._last_words())
+
+    def _last_words(self) -> bytes:
+        """What the client was told of a failure that came up in the proxy itself."""
+        if not self.failed:
+            return b""
+        begun = 200 <= self.status < 300
+        return error_event(self.failed) if begun else envelope(self.failed, self.request_id)
 
     def _ended(self, row: Entry) -> Outcome:
         """The row, with what is only told at the moment."""

@@ -94,6 +94,7 @@ class SQLite:
         try:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("PRAGMA secure_delete = ON")  # what was said is gone when its days are over
             self._migrate()
         except BaseException:
             self._connection.close()
