@@ -28,6 +28,7 @@ ELSEWHERE = {
     "dialects/openai_chat/notations.py": "patterns of what models say",
     "dialects/openai_chat/shim.py": "said to models",
     "http/access.py": "the line of each request",
+    "ledger/bundle.py": "what a report says of itself",
 }
 NO_FAULT = (
     r"^\[",  # said to models in place of what they cannot read
@@ -35,6 +36,7 @@ NO_FAULT = (
     r"^(Claude Code on|Claude Code Proxy on|Start Claude Code|Another port|Any free one)",  # the way on
     r"^(Run|Run the|Make|Check|Reinstall|Delete|Do not use it|See with|This version)\b.*",  # what mends it, said beside the fault
     r"A demo model of",
+    r"^Prompts and answers are (not )?in it\.$|Look through it before you pass it on\.$",  # what a report holds
     r"^SELECT ",
 )
 

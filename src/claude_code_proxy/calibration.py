@@ -105,6 +105,10 @@ class Calibration:
         """What was learned of a target."""
         return self._factors.get(target, _UNTOLD)
 
+    def counts(self, target: str) -> bool:
+        """Whether a target is known to count, however badly."""
+        return target in self._factors or target in self._waiting
+
     def factors(self) -> Iterable[tuple[str, Factor]]:
         """What was learned, by target."""
         return self._factors.items()

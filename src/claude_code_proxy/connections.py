@@ -6,14 +6,19 @@ when that changes.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import ClientPayloadError, TCPConnector
 from aiohttp.client_proto import ResponseHandler
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
+
+
+used: Final[ContextVar[bool]] = ContextVar("used", default=False)
+"""Whether the request of this task was sent on a connection that had been used before; to be reset before one is."""
 
 
 class Connector(TCPConnector):
@@ -31,7 +36,10 @@ class Connector(TCPConnector):
         held = self._conns.get(key)
         while held and held[0][0].should_close:
             held.popleft()[0].close()
-        return await super()._get(key, traces)
+        connection = await super()._get(key, traces)
+        if connection:
+            used.set(True)
+        return connection
 
 
 class _Handler(ResponseHandler):

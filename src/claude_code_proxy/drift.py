@@ -26,7 +26,7 @@ from msgspec import Raw, Struct
 from claude_code_proxy.wire.failure import STATUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from claude_code_proxy.wire.head import Head
 
@@ -167,8 +167,8 @@ class Drift:
         self.count("beta", betas)
         if head is None:
             return
-        self.count("field", head.fields)
-        if self._is_due((client, betas, frozenset(head.fields), len(head.raw).bit_length())):
+        self.count("field", head.names)
+        if self._is_due((client, betas, head.names, len(head.raw).bit_length())):
             for kind, name in set(inside(head)):
                 if name and name not in self._known[kind]:
                     self._unknown[kind].add(name)
@@ -179,9 +179,11 @@ class Drift:
         if not any(fnmatchcase(name, one) for one in self._known["endpoint"]):
             self._unknown["endpoint"].add(name)
 
-    def count(self, kind: str, names: Iterable[str]) -> None:
+    def count(self, kind: str, names: Collection[str]) -> None:
         """Count those of these names that are not known."""
         names_known = self._known[kind]
+        if names_known.issuperset(names):  # nearly always
+            return
         for name in names:
             if name not in names_known:
                 self._unknown[kind].add(name)

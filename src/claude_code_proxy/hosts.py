@@ -39,9 +39,15 @@ class Here:
 
     def leads(self, url: str) -> bool:
         """Whether a URL leads back here, as far as its host tells: nothing is looked up."""
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        host, port = _place(url)
         return any(port == own and _same(host, place) for place, own in self._places)
+
+
+@lru_cache(maxsize=256)
+def _place(url: str) -> tuple[str, int]:
+    """The host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 @lru_cache(maxsize=256)

@@ -135,6 +135,8 @@ def _named(model: str, settings: Settings) -> Target | None:
     """A model that names its provider itself."""
     if explicit := _explicit(model, settings):
         return explicit
+    if "/" not in model:
+        return None
     for provider in settings.providers.values():
         if (bare := _without_prefix(model, provider)) != model:
             return Target(provider, bare, "the provider's prefix")

@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from yarl import URL
 
-from claude_code_proxy.connections import Connector
+from claude_code_proxy.connections import Connector, used
 from claude_code_proxy.credentials import Credentials
 from claude_code_proxy.dialects.base import Answer
 from claude_code_proxy.hosts import Here, is_near
@@ -27,7 +27,6 @@ from claude_code_proxy.wire.failure import ApiError, Failed, error, failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-    from types import SimpleNamespace
 
     from claude_code_proxy.settings import Settings
 
@@ -137,10 +136,13 @@ class Upstream:
 
     async def finish(self) -> None:
         """Read to the end of a body that has said all, so that its connection can serve again."""
+        content = self._response.content
+        if content.at_eof():
+            return
         with contextlib.suppress(ApiError, aiohttp.ClientError, TimeoutError, OSError):
             async with asyncio.timeout(_LAST_WORD):
-                while not self._response.content.at_eof():
-                    await self._response.content.readany()
+                while not content.at_eof():
+                    await content.readany()
 
     def close(self) -> None:
         """Give up the answer. Its connection serves again if the body was read to its end, else it is closed."""
@@ -179,13 +181,12 @@ class Pool:
         """
         self._not_here(url)
         session = self._session = self._session or self._open()
-        host = urlsplit(url).netloc
         limits, proxy = self._timeout, self._proxy_for(url)
         try:
             async with asyncio.timeout_at(by):
                 return Upstream(await _sent(session, url, body, headers, limits=limits, proxy=proxy))
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
-            raise ApiError(_reason(cause, host)) from cause
+            raise ApiError(_reason(cause, urlsplit(url).netloc)) from cause
 
     @contextlib.asynccontextmanager
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> AsyncGenerator[Upstream]:
@@ -286,7 +287,6 @@ class Pool:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"accept-encoding": "identity", "content-type": "application/json"},
             skip_auto_headers=("user-agent",),
-            trace_configs=[_watched()],
         )
 
 
@@ -307,7 +307,7 @@ async def _sent(
     """
     left, clock = _USED_CONNECTIONS, asyncio.get_running_loop().time
     while True:
-        used: list[bool] = []
+        used.set(False)
         began = clock()
         try:
             return await session.post(
@@ -316,26 +316,12 @@ async def _sent(
                 headers=headers,
                 allow_redirects=False,
                 timeout=limits,
-                trace_request_ctx=used,
                 proxy=proxy,
             )
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-            if not used or not left or clock() - began > _STALE:
+            if not used.get() or not left or clock() - began > _STALE:
                 raise
             left -= 1
-
-
-def _watched() -> aiohttp.TraceConfig:
-    """Has a request's own list filled when it is sent on a connection that was used before."""
-
-    async def note(_: object, context: SimpleNamespace, __: object) -> None:
-        used = context.trace_request_ctx
-        if used is not None:
-            used.append(True)
-
-    config = aiohttp.TraceConfig()
-    config.on_connection_reuseconn.append(note)
-    return config
 
 
 def _trusting(file: str) -> ssl.SSLContext | bool:

@@ -44,7 +44,7 @@ class Watched:
     """A reader's database that notes its queries, how each is carried out and how many rows it gave."""
 
     def __init__(self, reader: Reader) -> None:
-        self._database = reader.database
+        self._database = reader._database
         self.plans: list[str] = []
         self.rows_given = 0
 
@@ -96,24 +96,24 @@ def test_a_request_is_found_by_its_id(watched: Watched, reader: Reader) -> None:
 
 def test_a_day_is_read_without_the_rest(watched: Watched, reader: Reader) -> None:
     assert reader.total(LAST_DAY).requests > 100
-    assert series.spans(reader.database, LAST_DAY, 1800)
-    assert series.took(reader.database, LAST_DAY)
-    assert series.sessions(reader.database, LAST_DAY)
+    assert series.spans(reader, LAST_DAY, 1800)
+    assert series.took(reader, LAST_DAY)
+    assert series.sessions(reader, LAST_DAY)
     assert all("(began>?)" in plan for plan in watched.plans), watched.plans
 
 
 def test_what_is_given_is_bounded(watched: Watched, reader: Reader) -> None:
     everything = Chosen()
-    assert len(series.took(reader.database, everything, 2000)) <= 2000
-    assert len(series.sessions(reader.database, everything)) == 100
-    assert len(series.used(reader.database)) == 5
-    assert len(series.spans(reader.database, everything, 86_400)) <= 32
+    assert len(series.took(reader, everything, 2000)) <= 2000
+    assert len(series.sessions(reader, everything)) == 100
+    assert len(series.used(reader)) == 5
+    assert len(series.spans(reader, everything, 86_400)) <= 32
     assert watched.rows_given < 3000
 
 
 def test_a_sample_is_of_all_of_the_time(reader: Reader) -> None:
-    found = series.took(reader.database, Chosen(state="ok"), 2000)
-    whole = series.took(reader.database, Chosen(state="ok"), MANY)
+    found = series.took(reader, Chosen(state="ok"), 2000)
+    whole = series.took(reader, Chosen(state="ok"), MANY)
     assert 1500 < len(found) <= 2000 < len(whole)
     assert min(one.began for one in found) < NOW - 29 * 86_400
     assert max(one.began for one in found) > NOW - 86_400
@@ -122,7 +122,7 @@ def test_a_sample_is_of_all_of_the_time(reader: Reader) -> None:
 
 
 def test_spans_come_to_the_same_as_the_total(reader: Reader) -> None:
-    spans, total = series.spans(reader.database, Chosen(), 86_400, 3600), reader.total(Chosen())
+    spans, total = series.spans(reader, Chosen(), 86_400, 3600), reader.total(Chosen())
     assert sum(one.requests for one in spans) == total.requests == MANY
     assert sum(one.errors for one in spans) == total.errors
     assert sum(one.input for one in spans) == total.input

@@ -7,11 +7,13 @@ import html
 import io
 import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import pytest
 
+import claude_code_proxy.dashboard
 from claude_code_proxy.dashboard import asked, shown, trace
 from claude_code_proxy.dashboard.export import cell
 from claude_code_proxy.ledger.entry import Entry
@@ -22,7 +24,6 @@ from .rows import CLIENT, XSS, hostile, keep, some
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from .conftest import Here
 
@@ -68,6 +69,8 @@ async def test_what_is_asked_for_is_a_text_too(here: Callable[..., Here], attack
     assert chart.status == 200
     assert not re.search(rb"<(script|foreignObject|a|image|use)\b|\son\w+=|\sstyle=", chart.body)
 
+
+TEMPLATES = Path(claude_code_proxy.dashboard.__file__).parent / "templates"
 
 FILTERS = [
     ("provider", "ollama", lambda one: one.provider == "ollama"),
@@ -229,3 +232,21 @@ def test_where_a_page_begins(value: str, place: tuple[float, str] | None) -> Non
 async def test_the_client_is_told(here: Callable[..., Here]) -> None:
     page = (await here().ask("/dashboard/request/req_000000000000000000000001")).body.decode()
     assert CLIENT in page
+
+
+@pytest.mark.fault("S-13")
+@pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*")), ids=lambda path: path.name)
+def test_a_template_escapes_all_and_runs_nothing(template: Path) -> None:
+    text = template.read_text("utf-8")
+    assert not re.search(
+        r"\|\s*safe\b|autoescape|{%-?\s*raw|{#|\sstyle=|<style|\son\w+=|<script(?! src=\"/dashboard/assets/)", text
+    )
+    assert "//" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_the_script_writes_texts_only() -> None:
+    script = (TEMPLATES.parent / "assets" / "script.js").read_text("utf-8")
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|setAttribute|localStorage", script
+    )
+    assert "textContent" in script

@@ -274,6 +274,29 @@ async def test_a_failure_with_headers_and_a_body_of_its_own_goes_out_so() -> Non
     assert line.client.headers["x-should-retry"] == "false"
 
 
+async def test_a_ping_that_is_not_taken_is_one_and_ends_with_the_stream() -> None:
+    reply, pings, pinged = Reply(), list[str](), asyncio.Event()
+
+    async def send(message: Message) -> None:
+        if message.get("body") == PING:
+            pings.append("begun")
+            pinged.set()
+            try:
+                await asyncio.sleep(NEVER)
+            finally:
+                pings.append("ended")
+
+    stream = EventStream(reply.chunks(), "req_1", [], ping_after=SOON, commit_after=NEVER)
+    task = asyncio.ensure_future(stream(Exchange().receive, send))
+    reply.say(b"a")
+    await asyncio.wait_for(pinged.wait(), 20)
+    await asyncio.sleep(20 * SOON)
+    reply.say(None)
+    await asyncio.wait_for(task, 20)
+    await asyncio.sleep(0)
+    assert pings == ["begun", "ended"]
+
+
 # -- while_connected
 
 
@@ -287,23 +310,6 @@ async def test_work_that_ends_is_the_end() -> None:
     task = asyncio.current_task()
     assert task
     assert task.cancelling() == 0
-
-
-async def test_what_runs_beside_it_ends_with_it() -> None:
-    ended: list[str] = []
-
-    async def beside() -> None:
-        try:
-            await asyncio.sleep(NEVER)
-        finally:
-            ended.append("beside")
-
-    async def work() -> None:
-        await asyncio.sleep(SOON)
-
-    await while_connected(Exchange().receive, work(), beside=beside)
-    await asyncio.sleep(0)
-    assert ended == ["beside"]
 
 
 async def test_when_the_client_goes_work_has_ended_before_it_is_told() -> None:

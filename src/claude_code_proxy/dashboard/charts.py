@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from claude_code_proxy.dashboard.asked import Range
-    from claude_code_proxy.ledger.database import Database
+    from claude_code_proxy.ledger.reading import Reader
 
 Lines = dict[str, list[float | None]]
 
@@ -60,19 +60,19 @@ class Chart(Struct, frozen=True):
     title: str
     lines: tuple[str, ...]
     told: Callable[[float], str]
-    read: Callable[[Database, Range], Lines]
+    read: Callable[[Reader, Range], Lines]
     kind: str = "line"
     by_day: bool = False
 
 
-def answer(name: str, database: Database, span: Range, query: Mapping[str, str]) -> Answer | None:
+def answer(name: str, reader: Reader, span: Range, query: Mapping[str, str]) -> Answer | None:
     """The chart of this name; None if there is none."""
     if not (chart := CHARTS.get(name)):
         return None
     theme = query.get("theme", "light")
     span = over(chart, span)
     css = _css(name, theme if theme in _THEMES else "light")
-    svg = _drawn(chart, span, chart.read(database, span), css, _SHAPES.get(query.get("shape", ""), _SHAPES["wide"]))
+    svg = _drawn(chart, span, chart.read(reader, span), css, _SHAPES.get(query.get("shape", ""), _SHAPES["wide"]))
     mark = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{mark}'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -99,12 +99,12 @@ def _places(span: Range) -> list[int]:
     return [number * span.step - offset for number in range(last + 1 - span.seconds // span.step, last + 1)]
 
 
-def _summed(database: Database, span: Range) -> tuple[list[int], dict[int, Any]]:
-    return _places(span), {one.at: one for one in spans(database, since(span), span.step, _offset())}
+def _summed(reader: Reader, span: Range) -> tuple[list[int], dict[int, Any]]:
+    return _places(span), {one.at: one for one in spans(reader, since(span), span.step, _offset())}
 
 
-def _requests(database: Database, span: Range) -> Lines:
-    places, found = _summed(database, span)
+def _requests(reader: Reader, span: Range) -> Lines:
+    places, found = _summed(reader, span)
     each = [found.get(at) for at in places]
     return {
         "ok": [one.requests - one.errors if one else 0 for one in each],
@@ -112,8 +112,8 @@ def _requests(database: Database, span: Range) -> Lines:
     }
 
 
-def _tokens(database: Database, span: Range) -> Lines:
-    places, found = _summed(database, span)
+def _tokens(reader: Reader, span: Range) -> Lines:
+    places, found = _summed(reader, span)
     return {
         "tokens": [
             (found[at].input + found[at].cached + found[at].output) * 60 / span.step if at in found else 0
@@ -122,8 +122,8 @@ def _tokens(database: Database, span: Range) -> Lines:
     }
 
 
-def _cached(database: Database, span: Range) -> Lines:
-    places, found = _summed(database, span)
+def _cached(reader: Reader, span: Range) -> Lines:
+    places, found = _summed(reader, span)
     shares: list[float | None] = []
     for at in places:
         one = found.get(at)
@@ -136,18 +136,18 @@ def _per_cent(value: float) -> str:
     return f"{value:.0f} %"
 
 
-def _cost(database: Database, span: Range) -> Lines:
-    places, found = _summed(database, span)
+def _cost(reader: Reader, span: Range) -> Lines:
+    places, found = _summed(reader, span)
     return {"cost": [found[at].cost if at in found else 0 for at in places]}
 
 
-def _quantiles(name: str) -> Callable[[Database, Range], Lines]:
+def _quantiles(name: str) -> Callable[[Reader, Range], Lines]:
     """The median and the 95th percentile of a time that requests took."""
 
-    def read(database: Database, span: Range) -> Lines:
+    def read(reader: Reader, span: Range) -> Lines:
         groups: dict[int, list[float]] = {at: [] for at in _places(span)}
         offset = _offset()
-        for one in took(database, replace(since(span), state="ok")):
+        for one in took(reader, replace(since(span), state="ok")):
             at = (int(one.began) + offset) // span.step * span.step - offset
             if (value := getattr(one, name)) is not None and at in groups:
                 groups[at].append(value)

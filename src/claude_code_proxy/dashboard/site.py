@@ -128,7 +128,7 @@ class Site:
     def _requests(self, about: Asked, reader: Reader) -> Answer:
         found = reader.page(asked.chosen(about.query), before=asked.before(about.query), most=_PAGE + 1)
         rows, more = found[:_PAGE], len(found) > _PAGE
-        used = series.used(reader.database)
+        used = series.used(reader)
         return self._page(
             about,
             "requests.html",
@@ -161,7 +161,7 @@ class Site:
         )
 
     def _sessions(self, about: Asked, reader: Reader) -> Answer:
-        rows = series.sessions(reader.database, asked.chosen(about.query))
+        rows = series.sessions(reader, asked.chosen(about.query))
         return self._page(
             about, "sessions.html", here=f"{ROOT}/sessions", rows=rows, range=about.query.get("range", "7d")
         )
@@ -190,7 +190,7 @@ class Site:
 
     def _chart(self, about: Asked, reader: Reader) -> Answer:
         name = about.path.removeprefix(CHART).removesuffix(".svg")
-        found = charts.answer(name, reader.database, asked.range_of(about.query), about.query)
+        found = charts.answer(name, reader, asked.range_of(about.query), about.query)
         return found or self._missing(about, "There is no such chart.")
 
 

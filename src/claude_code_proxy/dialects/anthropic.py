@@ -112,7 +112,7 @@ def count(call: Call) -> Counting:
     """The same request to the counter, without what that does not take. Raises `ApiError` as `request` does."""
     _check_thread(call)
     head, place = call.head, _PLACES.get(quirks_of(call.quirks).endpoint)
-    changes: dict[str, Any] = dict.fromkeys(_NOT_COUNTED & head.fields.keys())
+    changes: dict[str, Any] = dict.fromkeys(_NOT_COUNTED & head.names)
     changes |= {name: value for name, value in _changes(call).items() if name not in _NOT_COUNTED}
     changes["model"] = call.model
     headers = dict(forwarded_headers(call))
@@ -273,4 +273,4 @@ def _said(key: int, block: dict[str, Any]) -> Sequence[Event]:
             return (Block(block),) if block.get("type") else ()
 
 
-DIALECT: Final = Dialect("anthropic", request, reply, failure, REPLY_HEADERS, count)
+DIALECT: Final = Dialect("anthropic", request, reply, failure, REPLY_HEADERS, count, translates=False)

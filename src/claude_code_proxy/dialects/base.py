@@ -113,6 +113,7 @@ class Dialect(Struct, frozen=True):
     - `failure(call, answer, body)` says in Anthropic's words what an HTTP error of the upstream means.
     - `count(call)` asks for the input tokens of a request, which need not say how many to answer with; None where the
       format has no such thing. Raises `ApiError` for a bad request.
+    - `translates`: `request` reads the whole body.
     - `reply_headers` are headers of the upstream's answer that are handed to the client.
     """
 
@@ -122,6 +123,7 @@ class Dialect(Struct, frozen=True):
     failure: Callable[[Call, Answer, bytes], Failed]
     reply_headers: frozenset[str] = frozenset()
     count: Callable[[Call], Counting] | None = None
+    translates: bool = True
 
 
 Decoder: TypeAlias = Machine[bytes, Event]

@@ -8,6 +8,7 @@ PROXY_API_KEY the name may be any: no page knows the key.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +43,7 @@ def keep_out(scope: Scope, settings: Settings) -> None:
             raise _refused("web pages of other sites may not use this proxy")
 
 
+@lru_cache(64)
 def _is_ours(host: str, known: tuple[str, ...]) -> bool:
     """Whether a Host is this machine by name or address, or one that the user named."""
     found = _HOST.fullmatch(host)

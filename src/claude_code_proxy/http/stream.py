@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.http.asgi import ClientGone, merged, send_failure
@@ -19,7 +18,7 @@ from claude_code_proxy.http.drain import LAST_WORDS, STOPPING
 from claude_code_proxy.wire.failure import INTERNAL, ApiError, Failed, error_event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Coroutine
 
     from claude_code_proxy.http.asgi import Message, Receive, Send
 
@@ -56,19 +55,27 @@ class EventStream:
         self._chunks, self._request_id, self._headers = chunks, request_id, headers
         self._ping_after, self._commit_after = ping_after, commit_after
         self._begun = self._over = False
-        self._chunks_sent = self.sent = 0
+        self._chunks_sent = self._seen = self.sent = 0
+        self._waited = 0.0
+        self._timer: asyncio.TimerHandle
+        self._ping: asyncio.Task[None] | None = None
         self.status = 200
         self.failed: Failed | None = None
 
     async def __call__(self, receive: Receive, send: Send) -> None:
         """Raises `ClientGone` when the client closed the connection before the reply ended."""
+        self._timer = asyncio.get_running_loop().call_later(self._ping_after, self._look, send)
         try:
-            await while_connected(receive, self._pump(send), beside=partial(self._keep_warm, send))
+            await while_connected(receive, self._pump(send))
         except asyncio.CancelledError:  # only a server that stops does that
             if not self._over:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LAST_WORDS):
                         await self._fail(send, STOPPING)
+        finally:
+            self._timer.cancel()
+            if self._ping:
+                self._ping.cancel()
 
     async def _pump(self, send: Send) -> None:
         async with contextlib.aclosing(self._chunks):
@@ -106,15 +113,22 @@ class EventStream:
             self._begun, self.status = True, failure.status
             await send_failure(send, failure, self._request_id, self._headers)
 
-    async def _keep_warm(self, send: Send) -> None:
-        waited = 0.0
-        while not self._over:
-            seen = self._chunks_sent
-            await asyncio.sleep(self._ping_after)
-            waited += self._ping_after
-            if not self._begun and waited >= self._commit_after:
+    def _look(self, send: Send) -> None:
+        """Have a quiet line warmed, unless what was sent last is not taken yet. A timer: no task for most streams."""
+        if self._over:
+            return
+        self._waited += self._ping_after
+        is_quiet, self._seen = self._chunks_sent == self._seen, self._chunks_sent
+        is_due = is_quiet if self._begun else self._waited >= self._commit_after
+        if is_due and (self._ping is None or self._ping.done()):
+            self._ping = asyncio.create_task(self._warm(send))
+        self._timer = asyncio.get_running_loop().call_later(self._ping_after, self._look, send)
+
+    async def _warm(self, send: Send) -> None:
+        with contextlib.suppress(ClientGone, OSError):  # that the client does not take it is noticed by others
+            if not self._begun:
                 await self._begin(send)
-            if self._begun and not self._over and self._chunks_sent == seen:
+            if not self._over:
                 await send({"type": "http.response.body", "body": PING, "more_body": True})
 
 
@@ -126,8 +140,8 @@ async def _put(send: Send, message: Message) -> None:
         raise ClientGone from cause
 
 
-async def while_connected(receive: Receive, work: Work, *, beside: Callable[[], Work] | None = None) -> None:
-    """Run `work`, and `beside` it as long as it runs, until it ends or the client goes.
+async def while_connected(receive: Receive, work: Work) -> None:
+    """Run `work` until it ends or the client goes.
 
     Raises `ClientGone` in the latter case, after `work` was cancelled and has ended.
     """
@@ -143,9 +157,7 @@ async def while_connected(receive: Receive, work: Work, *, beside: Callable[[], 
         gone = True
         task.cancel()
 
-    others = [asyncio.ensure_future(watch())]
-    if beside:
-        others.append(asyncio.ensure_future(_quietly(beside)))
+    watcher = task.get_loop().create_task(watch())
     try:
         await work
     except asyncio.CancelledError:
@@ -156,11 +168,4 @@ async def while_connected(receive: Receive, work: Work, *, beside: Callable[[], 
     except OSError as cause:
         raise ClientGone from cause
     finally:
-        for other in others:
-            other.cancel()
-
-
-async def _quietly(work: Callable[[], Work]) -> None:
-    """Run it; that the client does not take what is sent is noticed by others."""
-    with contextlib.suppress(ClientGone, OSError):
-        await work()
+        watcher.cancel()

@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 import stat
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -70,6 +71,12 @@ def connect(place: str) -> Database:
     return SQLite(path)
 
 
+def faults() -> tuple[type[Exception], ...]:
+    """What is raised by a ledger that cannot be used."""
+    psycopg = sys.modules.get("psycopg")  # nobody else raises what it would
+    return (LedgerError, OSError, sqlite3.Error, *((psycopg.Error,) if psycopg else ()))
+
+
 def is_there(place: str) -> bool:
     """Whether there is a ledger to read. Of Postgres only its connection tells."""
     return place.startswith(SCHEMES) or Path(place).expanduser().is_file()
@@ -87,6 +94,7 @@ class SQLite:
         try:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("PRAGMA secure_delete = ON")  # what was said is gone when its days are over
             self._migrate()
         except BaseException:
             self._connection.close()

@@ -13,7 +13,7 @@ from claude_code_proxy.ledger.database import connect
 from claude_code_proxy.ledger.entry import COLUMNS, QUARTER, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from claude_code_proxy.ledger.database import Database
 
@@ -108,10 +108,9 @@ class Reader:
         """End the connection."""
         self._database.close()
 
-    @property
-    def database(self) -> Database:
-        """The connection, for queries of other modules."""
-        return self._database
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """What another question gives, in the SQL of `database`."""
+        return self._database.rows(sql, values)
 
     def one(self, id: str) -> Entry | None:  # noqa: A002 -- the row's own name for it
         """The request of this id."""

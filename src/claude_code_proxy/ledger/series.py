@@ -12,8 +12,7 @@ from msgspec import Struct, convert
 from claude_code_proxy.ledger.reading import SUMS, Sum, told
 
 if TYPE_CHECKING:
-    from claude_code_proxy.ledger.database import Database
-    from claude_code_proxy.ledger.reading import Chosen
+    from claude_code_proxy.ledger.reading import Chosen, Reader
 
 SAMPLE: Final = 20_000
 """Requests of which it is looked at how long they took."""
@@ -55,13 +54,13 @@ class Session(Sum, kw_only=True):
     models: int = 0
 
 
-def spans(database: Database, chosen: Chosen, step: int, offset: int = 0) -> list[Span]:
+def spans(reader: Reader, chosen: Chosen, step: int, offset: int = 0) -> list[Span]:
     """The chosen requests by time, the oldest first, without the spans in which there were none.
 
     Spans of `step` seconds begin at multiples of it in a clock that is `offset` seconds ahead of UTC.
     """
     where, values = chosen.where()
-    rows = database.rows(
+    rows = reader.rows(
         f"""
         SELECT (CAST(began AS BIGINT) + ?) / ? AS number, COUNT(*) AS requests,
             SUM(CASE WHEN state IN ('ok', 'running') THEN 0 ELSE 1 END) AS errors,
@@ -74,12 +73,12 @@ def spans(database: Database, chosen: Chosen, step: int, offset: int = 0) -> lis
     return [convert({**row, "at": row["number"] * step - offset}, Span, strict=False) for row in rows]
 
 
-def took(database: Database, chosen: Chosen, most: int = SAMPLE) -> list[Took]:
+def took(reader: Reader, chosen: Chosen, most: int = SAMPLE) -> list[Took]:
     """How long the chosen requests took; of more than `most` about so many, taken evenly from all of the time."""
     where, values = chosen.where()
-    (row,) = database.rows(f"SELECT COUNT(*) AS many FROM requests WHERE {where}", values)  # noqa: S608
+    (row,) = reader.rows(f"SELECT COUNT(*) AS many FROM requests WHERE {where}", values)  # noqa: S608
     every = -(-row["many"] // most) or 1
-    rows = database.rows(
+    rows = reader.rows(
         f"""
         SELECT began, seconds, first FROM requests
         WHERE {where} AND seconds IS NOT NULL AND {_THOUSANDTHS} % ? = 0 ORDER BY began DESC LIMIT ?
@@ -89,11 +88,11 @@ def took(database: Database, chosen: Chosen, most: int = SAMPLE) -> list[Took]:
     return [convert(row, Took) for row in rows]
 
 
-def sessions(database: Database, chosen: Chosen, most: int = 100) -> list[Session]:
+def sessions(reader: Reader, chosen: Chosen, most: int = 100) -> list[Session]:
     """The sessions of the chosen requests, the latest first; what belongs to none is left out."""
     where, values = chosen.where()
     # Grouped by what is no column, or SQLite would read the index of sessions, and with it the requests of all times.
-    rows = database.rows(
+    rows = reader.rows(
         f"""
         SELECT session || '' AS key, MAX(project) AS project, MIN(began) AS began,
             COUNT(DISTINCT provider || ':' || model) AS models, {SUMS}
@@ -104,9 +103,9 @@ def sessions(database: Database, chosen: Chosen, most: int = 100) -> list[Sessio
     return [convert(told(row), Session, strict=False) for row in rows]
 
 
-def used(database: Database, endpoint: str = "messages") -> list[dict[str, Any]]:
+def used(reader: Reader, endpoint: str = "messages") -> list[dict[str, Any]]:
     """Providers and models of the latest requests, those that were used most first."""
-    return database.rows(
+    return reader.rows(
         """
         SELECT provider, model, COUNT(*) AS many
         FROM (SELECT provider, model FROM requests WHERE endpoint = ? ORDER BY began DESC LIMIT ?) AS latest

@@ -38,6 +38,9 @@ BATCH: Final = 500
 INTERVAL: Final = 0.5
 """Seconds between two batches."""
 
+FIRST: Final = 0.3
+"""Seconds that a start waits for a database."""
+
 LAST: Final = 3.0
 """Seconds for what is left at the end."""
 
@@ -71,6 +74,22 @@ class Told(Struct, frozen=True):
     failing: str
 
 
+class _Waiting(Struct):
+    """A part of a capture that waits to be written, and the room that it was given."""
+
+    id: str
+    part: str
+    began: float
+    data: bytes | Callable[[], bytes]
+    size: int
+
+    def row(self) -> tuple[str, str, float, bytes]:
+        """Its values. It is made once, when its turn comes."""
+        if not isinstance(self.data, bytes):
+            self.data = self.data()
+        return self.id, self.part, self.began, self.data
+
+
 class Ledger:
     """The ledger of this process. `place` is a path or a URL; `days` are kept, `capture_days` of captures.
 
@@ -90,12 +109,12 @@ class Ledger:
         self._days, self._capture_days, self._clock, self._interval = days, capture_days, clock, interval
         self.projects = Projects()
         self._rows: deque[Entry] = deque()
-        self._captures: deque[tuple[str, str, float, bytes]] = deque()
-        self._held = 0
+        self._captures: deque[_Waiting] = deque()
+        self._taken = self._given = 0  # bytes: each counted by one thread only
         self._running: dict[str, Callable[[], Entry]] = {}
         self._latest: deque[Entry] = deque(maxlen=_LATEST)
         self._noted: set[str] = set()
-        self._wake, self._end = threading.Event(), threading.Event()
+        self._wake, self._end, self._ready = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._database: Database | None = None
         self._written = self._lost = 0
@@ -103,10 +122,10 @@ class Ledger:
         self._warned = self._cleaned = float("-inf")
 
     def start(self) -> None:
-        """Begin to write. What is wrong with the place is told at once."""
-        self._wake.set()
+        """Begin to write. Blocks for a moment, so that what is wrong with the place is told before anything else."""
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
+        self._ready.wait(FIRST)
 
     def began(self, id: str, so_far: Callable[[], Entry]) -> None:  # noqa: A002 -- the row's own name for it
         """A request runs. `so_far` tells what is known of it, from another thread."""
@@ -126,13 +145,28 @@ class Ledger:
         if not self._wake.is_set():
             self._wake.set()
 
-    def keep(self, id: str, part: str, began: float, data: bytes) -> None:  # noqa: A002
-        """Keep a part of a captured request: redacted, compressed."""
-        if self._held + len(data) > MOST_BYTES:
+    def reserve(self, size: int) -> bool:
+        """Make room for so many bytes of a capture; whether there is any. What there is none for is lost."""
+        if self._taken - self._given + size > MOST_BYTES:
             self._lost += 1
-            return
-        self._held += len(data)
-        self._captures.append((id, part, began, data))
+            return False
+        self._taken += size
+        return True
+
+    def release(self, size: int) -> None:
+        """Give room back that was not needed."""
+        self._taken -= size
+
+    def keep(self, id: str, part: str, began: float, data: bytes | Callable[[], bytes], held: int = 0) -> None:  # noqa: A002
+        """Keep a part of a captured request, masked and compressed, or what makes it so in the writer's thread.
+
+        `held`: bytes for which there is room already.
+        """
+        if isinstance(data, bytes) and not held:
+            held = len(data)
+            if not self.reserve(held):
+                return
+        self._captures.append(_Waiting(id, part, began, data, held))
 
     def running(self) -> list[Entry]:
         """What is known of the requests that this process is answering, the oldest first."""
@@ -159,6 +193,8 @@ class Ledger:
             _log.warning("The last %d rows of the ledger were not written: %s", waiting, self._failing or "no time")
 
     def _run(self) -> None:
+        self._turn()
+        self._ready.set()
         while not self._end.is_set():
             self._wake.wait(_CLEAN)
             self._wake.clear()
@@ -176,9 +212,9 @@ class Ledger:
     def _turn(self) -> bool:
         """Write a batch; whether that was possible."""
         ended = list(islice(self._rows, BATCH))
-        captured = list(islice(self._captures, BATCH))
         running = [entry for entry in self.running() if entry.id not in self._noted]
         try:
+            captured = [waiting.row() for waiting in islice(self._captures, BATCH)]
             database = self._opened()
             if statements := _statements((*running, *ended), captured):
                 database.write(*statements)
@@ -188,9 +224,8 @@ class Ledger:
             return False
         for _ in ended:
             self._rows.popleft()
-        for *_, data in captured:
-            self._captures.popleft()
-            self._held -= len(data)
+        for _ in captured:
+            self._given += self._captures.popleft().size
         self._noted.update(entry.id for entry in running)
         self._noted.intersection_update(self._running.copy())
         self._written += len(ended)

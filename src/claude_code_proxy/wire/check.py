@@ -26,11 +26,12 @@ _WORDS: Final[dict[type, str]] = {
 }
 
 _TEXT_OR_BLOCKS: Final = (str, list)
+_TEXT_OR_BLOCKS_OR_NOTHING: Final = (str, list, type(None))
 
 _FIELDS: Final[dict[str, tuple[type, ...]]] = {
     "max_tokens": (int,),
     "messages": (list,),
-    "system": (*_TEXT_OR_BLOCKS, type(None)),
+    "system": _TEXT_OR_BLOCKS_OR_NOTHING,
     "tools": (list, type(None)),
     "tool_choice": (dict, type(None)),
     "thinking": (dict, type(None)),
@@ -53,14 +54,14 @@ _NESTED: Final[dict[str, tuple[str, ...]]] = {
 _REQUIRED: Final = ("max_tokens", "messages")
 _ROLES: Final = ("user", "assistant", "system")
 
-_BLOCK_FIELDS: Final[dict[str, tuple[tuple[str, tuple[type, ...]], ...]]] = {
-    "text": (("text", (str,)),),
-    "thinking": (("thinking", (str,)),),
-    "image": (("source", (dict,)),),
-    "document": (("source", (dict,)),),
-    "tool_use": (("id", (str,)), ("name", (str,))),
-    "tool_result": (("tool_use_id", (str,)),),
-    "tool_reference": (("tool_name", (str,)),),
+_BLOCK_FIELDS: Final[dict[str, tuple[tuple[str, type], ...]]] = {
+    "text": (("text", str),),
+    "thinking": (("thinking", str),),
+    "image": (("source", dict),),
+    "document": (("source", dict),),
+    "tool_use": (("id", str), ("name", str)),
+    "tool_result": (("tool_use_id", str),),
+    "tool_reference": (("tool_name", str),),
 }
 """Fields that a block of the type must have. Blocks of other types are not looked into."""
 
@@ -88,7 +89,7 @@ def checked(body: object, *, counting: bool = False) -> Request:
         raise _error("at least one message is required", "messages")
     for n, message in enumerate(items(request["messages"])):
         _check_message(message, "messages", n)
-    _check_blocks(request.get("system"), "system")
+    _check_content(request.get("system"), _TEXT_OR_BLOCKS_OR_NOTHING, "system")
     for n, tool in enumerate(items(request.get("tools"))):
         _check_tool(tool, "tools", n)
     for n, sequence in enumerate(items(request.get("stop_sequences"))):
@@ -108,35 +109,43 @@ def no_thread() -> ApiError:
 
 
 def _check_message(value: object, *where: str | int) -> None:
-    message = _object(value, *where)
+    message = fields(value) or _object(value, *where)
     if message.get("role") not in _ROLES:
         raise _error(f"must be one of {', '.join(_ROLES)}", *where, "role")
-    if "content" not in message:
+    content = message.get("content")
+    if content is None and "content" not in message:
         raise _error("field required", *where, "content")
-    _expect(message["content"], _TEXT_OR_BLOCKS, *where, "content")
-    _check_blocks(message["content"], *where, "content")
+    _check_content(content, _TEXT_OR_BLOCKS, *where, "content")
 
 
-def _check_blocks(content: object, *where: str | int) -> None:
-    """Content that is a list: its blocks. Content that is a string has none."""
-    for n, value in enumerate(items(content)):
+def _check_content(content: object, kinds: tuple[type, ...], *where: str | int) -> None:
+    """Content of one of these kinds. That which is a list has blocks, that which is a string none."""
+    if blocks := items(content):
+        _check_blocks(blocks, where)
+    elif type(content) not in kinds:
+        _expect(content, kinds, *where)
+
+
+def _check_blocks(blocks: list[Any], where: tuple[str | int, ...]) -> None:
+    """Most of a request are blocks: what is right with them is asked for in as few steps as can be."""
+    for n, value in enumerate(blocks):
         block = fields(value) or _object(value, *where, n)
         kind = block.get("type")
-        if not isinstance(kind, str):  # asked here, for speed, before the words for it are
+        if type(kind) is not str:
             raise _wrong(kind, (str,), *where, n, "type")
-        for name, kinds in _BLOCK_FIELDS.get(kind, ()):
-            if type(block.get(name)) not in kinds:
-                _expect(block.get(name), kinds, *where, n, name)
+        for name, wanted in _BLOCK_FIELDS.get(kind, ()):
+            if type(block.get(name)) is not wanted:
+                raise _wrong(block.get(name), (wanted,), *where, n, name)
         if kind == "tool_result":
-            _expect(block.get("content"), (*_TEXT_OR_BLOCKS, type(None)), *where, n, "content")
-            _check_blocks(block.get("content"), *where, n, "content")
+            _check_content(block.get("content"), _TEXT_OR_BLOCKS_OR_NOTHING, *where, n, "content")
 
 
 def _check_tool(value: object, *where: str | int) -> None:
     tool = _object(value, *where)
-    if "name" in tool or (tool.get("type") or "custom") == "custom":
-        _expect(tool.get("name"), (str,), *where, "name")
-    _expect(tool.get("input_schema"), (dict, type(None)), *where, "input_schema")
+    if type(tool.get("name")) is not str and ("name" in tool or (tool.get("type") or "custom") == "custom"):
+        raise _wrong(tool.get("name"), (str,), *where, "name")
+    if type(schema := tool.get("input_schema")) is not dict:
+        _expect(schema, (dict, type(None)), *where, "input_schema")
 
 
 def _object(value: object, *where: str | int) -> dict[str, Any]:

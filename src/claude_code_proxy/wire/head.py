@@ -1,7 +1,7 @@
 """The few fields of a request that routing reads, without parsing the rest of a large body.
 
-The body is taken apart at its top level only. The pieces keep their bytes, so replacing `model` leaves
-every other byte of every other field as the client sent it.
+The body is taken apart at its top level only, unless all of it will be wanted. The pieces keep their bytes, so
+replacing `model` leaves every other byte of every other field as the client sent it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 import orjson
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from claude_code_proxy.wire.failure import error
+from claude_code_proxy.wire.json_text import items
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 _MODEL: Final = msgspec.json.Decoder(str | None)
 _STREAM: Final = msgspec.json.Decoder(bool | None)
+_LIST: Final = msgspec.json.Decoder(list[Raw])
 _NULL: Final = Raw(b"null")
 _NAME: Final = re.compile(rb'\s*[{,]\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 """A field's name, after the value before it."""
@@ -31,24 +33,59 @@ _HALF_IN_BYTES: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _ESCAPED: Final = rb"\ufffd"
 _BACKSLASH: Final = ord("\\")
 
+LARGE: Final = 4 << 20
+"""Bytes of a body whose decoding would keep the other requests waiting: longer ones than any model's window."""
+
 T = TypeVar("T")
 
 
-class Head(Struct):
-    """A request's body, its `model` and `stream`, and its top-level fields as raw JSON.
+class Head:
+    """A request's body, its `model` and `stream`, and the `names` of its top-level fields.
 
     Once the body is let go, `tokens` is the estimate of it.
     """
 
-    raw: bytes
-    model: str
-    stream: bool
-    fields: dict[str, Raw]
-    tokens: int = 0
+    __slots__ = ("_fields", "_many", "_values", "model", "names", "raw", "stream", "tokens")
+
+    def __init__(
+        self,
+        raw: bytes,
+        model: str,
+        *,
+        stream: bool,
+        fields: dict[str, Raw] | None = None,
+        values: dict[str, Any] | None = None,
+    ) -> None:
+        self.raw, self.model, self.stream, self.tokens = raw, model, stream, 0
+        self.names = frozenset(fields or values or ())
+        self._fields, self._values = fields, values
+        self._many = {name: len(items(value)) for name, value in (values or {}).items()}
+
+    @property
+    def fields(self) -> dict[str, Raw]:
+        """The top-level fields as raw JSON."""
+        if self._fields is None:
+            self._fields = _FIELDS.decode(self.raw)
+        return self._fields
+
+    def many(self, name: str) -> int:
+        """How many there are in a field that holds a list; 0 for any other."""
+        if (known := self._many.get(name)) is not None:
+            return known
+        try:
+            return len(_LIST.decode(self.fields.get(name, _NULL)))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return 0
+
+    def taken(self) -> dict[str, Any] | None:
+        """The body's values, if they are here; whoever takes them may do with them as they please."""
+        values, self._values = self._values, None
+        return values
 
     def let_go(self, tokens: int) -> None:
         """Keep no more of the body than the names of its fields, and this estimate of its tokens."""
-        self.raw, self.fields, self.tokens = b"", dict.fromkeys(self.fields, _NULL), tokens
+        self.raw, self.tokens = b"", tokens
+        self._fields, self._values = dict.fromkeys(self.names, _NULL), None
 
     def __repr__(self) -> str:
         return f"Head({self.model!r}, {len(self.raw)} bytes)"  # never what was said
@@ -63,12 +100,17 @@ class Head(Struct):
         return b"{%b}" % b",".join(b"%b:%b" % (orjson.dumps(name), bytes(value)) for name, value in fields.items())
 
 
-def decode_head(raw: bytes) -> Head:
+def decode_head(raw: bytes, *, whole: bool = False) -> Head:
     """Read the head of a request body.
+
+    `whole`: all of it will be wanted, see `body_of`, so that it is best decoded at once, unless it is large. That is
+    no more than a guess: whoever guesses wrong has one decoding more.
 
     Raises `ApiError` (400) for a body that is no JSON object, a missing or empty `model`, a `stream` that
     is no boolean.
     """
+    if whole and len(raw) <= LARGE and (head := _decoded(raw)):
+        return head
     try:
         fields = _FIELDS.decode(raw)
     except msgspec.ValidationError:
@@ -84,7 +126,20 @@ def decode_head(raw: bytes) -> Head:
     stream = _field(fields, "stream", _STREAM, "true or false")
     if not model or not model.strip():
         raise error("invalid_request_error", "model: must name a model")
-    return Head(raw, model, bool(stream), fields)
+    return Head(raw, model, stream=bool(stream), fields=fields)
+
+
+def _decoded(raw: bytes) -> Head | None:
+    """The head of a body whose every value is decoded; None for one that is not as it should be."""
+    try:
+        values = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    match values:
+        case {"model": str(model)} if model.strip() and isinstance(values.get("stream"), bool | None):
+            return Head(raw, model, stream=bool(values.get("stream")), values=values)
+        case _:
+            return None
 
 
 def _spliced(raw: bytes, fields: Mapping[str, Raw], new: Mapping[str, bytes]) -> bytes | None:
@@ -146,6 +201,8 @@ def _is_escaped(raw: bytes, at: int) -> bool:
 
 def body_of(head: Head) -> Any:
     """The whole body as Python values; whole numbers of any size stay exact. Raises `ApiError` (400)."""
+    if values := head.taken():
+        return values
     try:
         return msgspec.json.decode(head.raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:

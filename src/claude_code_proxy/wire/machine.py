@@ -42,7 +42,8 @@ class Pipe:
     def close(self) -> Sequence[Any]:
         out: list[Any] = []
         for n, stage in enumerate(self._stages, 1):
-            out += _run(self._stages[n:], stage.close())
+            if made := stage.close():
+                out += _run(self._stages[n:], made)
         return out
 
 

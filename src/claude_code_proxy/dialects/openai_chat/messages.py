@@ -8,7 +8,6 @@ prefix of the output, so that upstreams find their caches again.
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -52,7 +51,7 @@ def chat_messages(
     """The messages to send to `model`: the system prompt, then the turns. `marks`: the cache marks that it takes."""
     out: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     calls: list[_Wanted] = []  # the calls that still want their results
-    seen: Counter[str] = Counter()
+    seen: dict[str, int] = {}
     for assistant, run in groupby(conversation, key=lambda message: message["role"] == "assistant"):
         turns = list(run)
         if assistant:
@@ -83,7 +82,7 @@ def _assistant(
     turns: Sequence[Message],
     model: str,
     quirks: Quirks,
-    seen: Counter[str],
+    seen: dict[str, int],
 ) -> tuple[dict[str, Any], list[_Wanted]]:
     """The turn as a message, and its calls. `seen` counts the ids so far: one that comes again is made unique."""
     texts: list[str] = []
@@ -95,8 +94,8 @@ def _assistant(
             texts.append(block["text"])
         elif kind == "tool_use":
             ident = block["id"]
-            seen[ident] += 1
-            again = f"{ident}_{seen[ident]}" if seen[ident] > 1 else ident
+            times = seen[ident] = seen.get(ident, 0) + 1
+            again = f"{ident}_{times}" if times > 1 else ident
             wanted.append(_Wanted(ident, upstream_id(again, quirks.tool_ids)))
             arguments = msgspec.json.encode(block.get("input") or {}).decode()
             function = {"name": upstream_name(block["name"]), "arguments": arguments}
@@ -106,13 +105,13 @@ def _assistant(
     message: dict[str, Any] = {"role": "assistant", "content": "\n".join(texts) or None}
     if calls:
         message["tool_calls"] = calls
-    return message | _reasoning(turns, model, quirks, called=bool(calls)), wanted
+    if quirks.replay:
+        message |= _reasoning(turns, model, quirks, called=bool(calls))
+    return message, wanted
 
 
 def _reasoning(turns: Sequence[Message], model: str, quirks: Quirks, *, called: bool) -> dict[str, Any]:
     """What the model thought in this turn, in the field it wants it back in; only what it said itself."""
-    if not quirks.replay:
-        return {}
     own = [
         (block["thinking"], minted.state)
         for block in blocks_in(turns)
@@ -136,12 +135,12 @@ def _answers(
     marks: Marks,
 ) -> Iterator[dict[str, Any]]:
     """A run of user and system messages: first a result for every call, in the calls' order, then the rest."""
-    answered = {call.ident for call in calls}
-    later: list[Part] = []
-    for call, result in zip(calls, results_of(turns, [call.ident for call in calls]), strict=True):
+    idents = [call.ident for call in calls]
+    answered = set(idents)
+    parts: list[Part] = []
+    for call, result in zip(calls, results_of(turns, idents), strict=True):
         yield _tool_message(call.sent, NO_RESULT if result is None else result_text(result), marks, result)
-        later += _result_media(result, quirks) if result else ()
-    parts = later
+        parts += _result_media(result, quirks) if result else ()
     for message in turns:
         if message["role"] == "system":
             text = system_text(message["content"])
@@ -157,7 +156,8 @@ def _answers(
             continue
         for block in blocks_of(message["content"]):
             if block.get("type") != "tool_result" or block["tool_use_id"] not in answered:
-                parts += marked(_user_parts(block, quirks), block, marks)
+                told = _user_parts(block, quirks)
+                parts += marked(told, block, marks) if marks else told
     yield from _user(parts, marks)
 
 
@@ -165,9 +165,10 @@ def _user(parts: Sequence[Part], marks: Marks) -> Iterator[dict[str, Any]]:
     """One user message; a plain string where it is all text, since many servers take nothing else."""
     if marks and parts:
         yield {"role": "user", "content": list(parts)}
-    elif all(part["type"] == "text" for part in parts):
-        text = "\n\n".join(part["text"] for part in parts)
-        if text:
+        return
+    texts = [part["text"] for part in parts if part["type"] == "text"]
+    if len(texts) == len(parts):
+        if text := "\n\n".join(texts):
             yield {"role": "user", "content": text}
     else:
         yield {"role": "user", "content": list(parts)}
@@ -193,7 +194,9 @@ def _tool_message(ident: str, text: str, marks: Marks, result: Content | None = 
 
 
 def _result_media(block: Content, quirks: Quirks) -> list[Part]:
-    media = [inner for inner in blocks_of(block.get("content")) if inner.get("type") in {"image", "document"}]
+    if isinstance(content := block.get("content"), str):
+        return []
+    media = [inner for inner in blocks_of(content) if inner.get("type") in {"image", "document"}]
     return [part for inner in media for part in _user_parts(inner, quirks)]
 
 

@@ -91,7 +91,7 @@ def _nobody(_: object) -> None:
 
 
 def _stops(call: Call) -> list[str]:
-    if "stop_sequences" not in call.head.fields:
+    if "stop_sequences" not in call.head.names:
         return []
     asked = items(msgspec.json.decode(call.head.fields["stop_sequences"]))
     return [one for one in asked if isinstance(one, str) and one]
