@@ -38,26 +38,37 @@ PAGES = {
     "usage": "/dashboard/usage?by=model",
     "days": "/dashboard/usage",
     "missing": "/dashboard/request/none",
+    "said": "",
 }
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 SESSION = "5e55104e-0000-4000-8000-000000000001"
-BODY = {"model": "claude-sonnet-4-5", "max_tokens": 100, "stream": True}
+SYSTEM = "You are Claude Code. Primary working directory: /home/ada/src/engine"
+BODY = {"system": SYSTEM, "model": "claude-sonnet-4-5", "max_tokens": 100, "stream": True}
 
 
-async def ask(url: str, words: str) -> AsyncGenerator[bytes]:
-    message = {**BODY, "messages": [{"role": "user", "content": words}]}
+async def ask(url: str, *words: str) -> AsyncGenerator[bytes]:
+    roles = ("user", "assistant")
+    said = [{"role": roles[number % 2], "content": text} for number, text in enumerate(words)]
     headers = {"x-claude-code-session-id": SESSION, "content-type": "application/json"}
+    body = {**BODY, "messages": said}
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"{url}/v1/messages", data=json.dumps(message), headers=headers) as got,
+        session.post(f"{url}/v1/messages", data=json.dumps(body), headers=headers) as got,
     ):
         async for part in got.content.iter_any():
             yield part
 
 
-async def whole(url: str) -> None:
-    async for _ in ask(url, "Hello"):
+async def whole(url: str, *words: str) -> None:
+    async for _ in ask(url, *words):
         pass
+
+
+async def latest(url: str) -> str:
+    """The id of the request that has ended last."""
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/dashboard/live") as got:
+        told = await got.content.readuntil(b"\n\n")
+    return str(json.loads(told.removeprefix(b"data: "))["rows"][0]["id"])
 
 
 async def begun(url: str) -> AsyncGenerator[bytes]:
@@ -91,7 +102,7 @@ async def shot(browser: Browser, url: str, view: View, to: Path) -> None:
         await page.screenshot(path=to, full_page=True)
 
 
-SHOWN = {"dashboard": View("overview", WIDE, "light"), "dashboard-request": View("request", WIDE, "dark")}
+SHOWN = {"dashboard": View("overview", WIDE, "light"), "dashboard-request": View("said", WIDE, "dark")}
 VIEWS = {
     f"{page}-{size[0]}-{scheme}": View(page, size, scheme)
     for page in PAGES
@@ -106,11 +117,18 @@ async def main(to: Path = PICTURES, *, folder: bool = False) -> None:
         ledger = home / "ledger.db"
         keep(ledger, some(4000))
         chat = await stack.enter_async_context(FakeChat())
-        env = {"OPENAI_BASE_URL": chat.api, "OPENAI_API_KEY": "sk-none", "PROXY_LEDGER": str(ledger)}
+        env = {
+            "OPENAI_BASE_URL": chat.api,
+            "OPENAI_API_KEY": "sk-none",
+            "PROXY_LEDGER": str(ledger),
+            "PROXY_CAPTURE": "true",
+        }
         proxy = await stack.enter_async_context(serving(home, **env))
-        chat.use(Chat("Hello there"))
-        await whole(proxy.url)
-        await whole(proxy.url)
+        chat.use(Chat("The tests fail because the clock is read twice: once for the name, once for the row."))
+        await whole(proxy.url, "It is 14:05. Why do the tests fail at midnight?")
+        chat.use(Chat("I read it once and pass it on. All 212 tests pass."))
+        await whole(proxy.url, "It is 14:06. Why do the tests fail at midnight?", "The clock.", "Please mend it.")
+        PAGES["said"] = f"/dashboard/request/{await latest(proxy.url)}"
         chat.use(by=chat.cut(Chat("A long answer " * 40), 30, ("silence",)))
         running = await begun(proxy.url)
         browser = await stack.enter_async_context(browsing())

@@ -91,7 +91,7 @@ LAYERS: dict[str, set[str]] = {
         "http",
         "secret_values",
     },
-    "dashboard": {"wire", "settings", "health", "metrics", "ledger", "http", "dashboard"},
+    "dashboard": {"wire", "prices", "settings", "health", "metrics", "ledger", "http", "dashboard"},
     "app": {
         "dashboard",
         "wire",

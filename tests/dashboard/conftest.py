@@ -120,7 +120,7 @@ async def served(home: Path, **env: str) -> AsyncIterator[Served]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def open_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
     """A server that wants no key."""
-    async with served(tmp_path_factory.mktemp("open")) as running:
+    async with served(tmp_path_factory.mktemp("open"), PROXY_CAPTURE="true") as running:
         yield running
 
 

@@ -71,7 +71,7 @@ def some(many: int, days: float = 30, seed: int = 7, now: float | None = None) -
             stop="tool_use" if good and chance.random() < 0.7 else "end_turn" if good else "",
             first=first if told else None, seconds=first + out / 70 if told else chance.uniform(0.2, 40),
             input=fresh if told else None, output=out if told else None, cache_read=cached if told else None,
-            thinking=out // 4 if told else None, cost=cost, priced="table 2026-11-20" if cost else "",
+            thinking=out // 4 if told else None, cost=cost, priced="list" if cost else "",
             received=chance.randrange(20_000, 900_000), sent=out * 30 if told else 180,
         )  # fmt: skip
 

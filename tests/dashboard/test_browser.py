@@ -47,9 +47,9 @@ LOOKS: list[tuple[tuple[int, int], Scheme]] = [
 ]
 
 
-def asked(model: str, **headers: str) -> dict[str, Any]:
+def asked(model: str, words: str = "Hello", **headers: str) -> dict[str, Any]:
     """A request that streams."""
-    body = {"model": model, "max_tokens": 50, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+    body = {"model": model, "max_tokens": 50, "stream": True, "messages": [{"role": "user", "content": words}]}
     return {"data": json.dumps(body), "headers": {"content-type": "application/json", **headers}}
 
 
@@ -64,10 +64,10 @@ async def answering(url: str, model: str = "claude-opus-4-5", **headers: str) ->
         yield got
 
 
-async def ask(url: str, model: str = "claude-opus-4-5", **headers: str) -> int:
+async def ask(url: str, model: str = "claude-opus-4-5", words: str = "Hello", **headers: str) -> int:
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"{url}/v1/messages", **asked(model, **headers)) as got,
+        session.post(f"{url}/v1/messages", **asked(model, words, **headers)) as got,
     ):
         await got.read()
         return got.status
@@ -205,7 +205,7 @@ FRAMED = """async (address) => {
 async def test_it_cannot_be_framed(open_server: Served) -> None:
     """Not even by a page of the same origin."""
     async with page_of(open_server.browser, open_server.proxy.url) as (page, complaints):
-        complaints.expected = ("frame",)
+        complaints.expected = ("frame", "404")
         await page.goto("/healthz")
         assert await page.evaluate(FRAMED, "/healthz") == '{"status":"ok"}'
         for path in ("/dashboard", "/dashboard/requests", "/dashboard/chart/cost.svg"):
@@ -241,6 +241,31 @@ async def test_what_attacks_stays_a_text(open_server: Served) -> None:
             await page.evaluate("document.querySelectorAll('iframe, main script, main style, img[onerror]').length")
             == 0
         )
+
+
+@pytest.mark.fault("S-13")
+async def test_what_was_said_is_shown_block_by_block(open_server: Served) -> None:
+    """A captured request, whose prompt and answer attack, and the X-ray of the turn after it."""
+    url, chat = open_server.proxy.url, open_server.chat
+    everything = "\n".join(XSS)
+    chat.use(Chat(everything))
+    session = {"x-claude-code-session-id": "said-session"}
+    assert await ask(url, words=everything, **session) == 200
+    assert await ask(url, words=f"{everything} again", **session) == 200
+    chat.use(Chat("Hello there"))
+    for size in (WIDE, NARROW):
+        async with page_of(open_server.browser, url, size) as (page, _):
+            await page.goto("/dashboard")
+            await page.locator("#live tbody tr a").first.click()
+            await expect(page.get_by_role("heading", name="What was said")).to_be_visible()
+            titles = await page.locator(".sections h3").all_inner_texts()
+            assert titles[0].startswith("Cache X-ray")
+            assert {"The client's request", "Sent upstream", "The upstream's answer", "The answer"} <= set(titles)
+            await page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+            said = await page.locator(".sections pre").all_inner_texts()
+            assert sum(XSS[0] in text and XSS[-1] in text for text in said) >= 3
+            assert problems(await Axe().run(page)) == []
+            assert await wider(page) <= 0
 
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)

@@ -157,7 +157,8 @@ class Site:
             here=f"{ROOT}/requests",
             entry=entry,
             steps=trace.steps(entry),
-            sections=inspector.sections(ident, reader),
+            sections=inspector.sections(entry, reader, about.settings),
+            captures=about.settings.proxy_capture,
         )
 
     def _sessions(self, about: Asked, reader: Reader) -> Answer:
