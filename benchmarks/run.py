@@ -31,6 +31,9 @@ BEGIN, END = "<!-- measured: make bench -->\n", "<!-- end of what was measured -
 WARM: Final = 25
 """Requests before any that count: the first twenty are looked at more closely, to learn how the upstream counts."""
 
+REQUESTS, CHUNKS = 6, 300
+"""What a Claude Code that works without a pause asks for in a minute, and the chunks of one answer."""
+
 SMALL, USUAL, LONG = 5_000, 173_000, 1_085_000
 """Bytes of a short question, of a Claude Code request in the middle of a session, and of one near its end."""
 
@@ -202,11 +205,11 @@ def limits(bench: Bench) -> Iterator[str]:
         took = min(float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(5))
         yield f"- importing the application: {took:.2f} s of CPU (≤ 0.25)"
         crowd = Scenario("1,000 streams", SMALL, count=200, pause=50, total=1_000, at_once=1_000, ramp=5)
-        told = bench.measured(crowd, running)
+        told, direct = bench.measured(crowd, running), bench.measured(crowd, None)
         yield (
             "- 1,000 streams of 20 chunks a second in one process: none lost, p99 of a chunk's delay"
-            f" {told['delay']:.1f} ms (≤ 10), {told['load']:.0f} % of a core on average (≤ 80),"
-            f" {told['memory']:.0f} MiB (≤ 150)"
+            f" {told['delay']:.1f} ms (≤ 10; without a proxy {direct['delay']:.1f}), {told['load']:.0f} % of a core on"
+            f" average (≤ 80), {told['memory']:.0f} MiB (≤ 150)"
         )
     burst = Scenario("burst", SMALL, count=200, total=600, at_once=32)
     rates = []
@@ -218,6 +221,18 @@ def limits(bench: Bench) -> Iterator[str]:
     yield (
         f"- two workers: {two['rate'] / one['rate']:.2f} times the streams a second, with the client and the upstream"
         f" on the same processors; CPU of a stream {two['request'] / one['request']:.2f} times"
+    )
+
+
+def capacity(held: dict[tuple[str, str, str], float]) -> str:
+    """How many developers a core serves, from what a request and a chunk have cost."""
+    request, chunk = held["usual", "ours", "request"], held["paced", "ours", "chunk"] / 1e3
+    minute = REQUESTS * (request + CHUNKS * chunk)
+    return (
+        f"A Claude Code that works without a pause makes about {REQUESTS} requests a minute, of 173 KB in the middle"
+        f" of a session, each answered in some {CHUNKS} chunks: {minute:.0f} ms of CPU a minute"
+        f" ({REQUESTS} × ({request:.2f} ms + {CHUNKS} × {chunk * 1e3:.0f} µs)). So a core that is half busy serves"
+        f" {30_000 / minute:.0f} of them at once, and more developers than that, who read and think meanwhile."
     )
 
 
@@ -244,7 +259,7 @@ def main() -> None:
         lines = ["", f"Measured {datetime.now(UTC):%Y-%m-%d}, Python {sys.version.split()[0]}.", "", *table(held), ""]
         with started(ours(), up, bench.home / "sweep") as running:
             lines += [*sweep(bench, running), ""]
-        lines += [*limits(bench), ""]
+        lines += [*limits(bench), "", capacity(held), ""]
     print("\n".join(lines))
     write(lines)
 
