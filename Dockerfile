@@ -22,6 +22,7 @@ COPY --from=build /app/.venv .venv
 COPY --chmod=644 server.py ./
 # uvicorn reads UVICORN_*. A stream that runs when the container is told to stop has DRAIN_TIMEOUT, 25 seconds, to end.
 # The user's own folder is /config/claude-code-proxy: mount it to use a config.toml.
+# It writes nothing, so it keeps no ledger unless told where: see docs/docker.md.
 # Servers beside Docker are not on the container's localhost.
 ENV PATH="/app/.venv/bin:$PATH" \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -29,6 +30,7 @@ ENV PATH="/app/.venv/bin:$PATH" \
     UVICORN_HOST=0.0.0.0 \
     UVICORN_PORT=4000 \
     XDG_CONFIG_HOME=/config \
+    PROXY_LEDGER=off \
     OLLAMA_API_BASE=http://host.docker.internal:11434 \
     LLAMACPP_API_BASE=http://host.docker.internal:8080 \
     LMSTUDIO_API_BASE=http://host.docker.internal:1234 \

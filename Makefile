@@ -1,4 +1,4 @@
-.PHONY: test site load soak bench bench-micro fuzz mutants matrix-newest lint format lock audit sbom
+.PHONY: test site load soak bench bench-micro fuzz mutants matrix-newest lint format prices lock audit sbom
 
 UV ?= uv
 
@@ -26,7 +26,7 @@ bench-micro: ## framing, decoders, encoder, conversion, routing: each on its own
 fuzz:    ## every fuzz target for SECONDS=60 each, or TARGETS="framing visitors"
 	$(UV) run --group dev python tests/fuzz/run.py --seconds $(or $(SECONDS),60) $(TARGETS)
 
-mutants:    ## are mistakes noticed in what keeps others out and holds retries back? Takes about an hour
+mutants:    ## are mistakes noticed in what keeps others out and holds retries back? Takes about half an hour
 	$(UV) run --group dev python scripts/mutants.py
 
 lint:    ## what the conventions tests check, without the rest
@@ -36,8 +36,12 @@ format:
 	$(UV) run --group dev ruff format
 	$(UV) run --group dev ruff check --fix
 
+prices:    ## src/claude_code_proxy/prices.json, of the genai-prices that is locked: `make lock` brings a newer one
+	$(UV) run --group dev python scripts/prices.py
+
 lock:    ## newer versions of every dependency, with their hashes
 	$(UV) lock --upgrade
+	$(MAKE) prices
 
 audit:    ## known weaknesses of what is locked; asks osv.dev
 	$(UV) audit --locked --preview-features audit-command

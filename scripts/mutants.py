@@ -37,7 +37,7 @@ TESTS: dict[str, list[str]] = {
     "breaker.py": ["tests/test_breaker.py", "tests/test_attempts.py"],
     "budget.py": ["tests/test_breaker.py", "tests/test_attempts.py"],
     "cooldown.py": ["tests/test_breaker.py", "tests/test_attempts.py"],
-    "health.py": ["tests/test_attempts.py"],
+    "health.py": ["tests/test_health.py", "tests/test_attempts.py"],
     "policy.py": ["tests/test_policy.py", "tests/test_attempts.py"],
 }
 """The modules, and the tests that are to notice; the quick ones first."""

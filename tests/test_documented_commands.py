@@ -36,8 +36,11 @@ ROWS = (
     (r".*claude-code-proxy (serve )?--local", SERVES),
     (r".*claude-code-proxy try .*", ENDS),
     (r"(uv run )?claude-code-proxy( serve)?( --(?!local)\S+( \w+)?)*", SERVES),
-    (r"uv run (--extra \w+ )?uvicorn server:app .*", SERVES),
-    (r"(uv run (--extra \w+ )?)?claude-code-proxy (code|doctor|models|route|completion|init --yes|import)\b.*", ENDS),
+    (r"(OTEL_\S+=\S+ )?uv run (--extra \w+ )?uvicorn server:app .*", SERVES),
+    (
+        r"(uv run (--extra \w+ )?)?claude-code-proxy (code|doctor|models|route|usage|completion|init --yes|import)\b.*",
+        ENDS,
+    ),
     (r"ANTHROPIC_BASE_URL=\S+ ANTHROPIC_(AUTH_TOKEN|API_KEY)=any (npx -y @anthropic-ai/claude-code|claude)\b.*", ASKS),
     (r"cp \.env\.example \.env", ENDS),
 )
@@ -48,6 +51,7 @@ ELSEWHERE = (
     (r"curl .*", "with the real curl: tests/behaviours/test_readme_curls.py"),
     (r"claude-code-proxy certify .*", "takes minutes; against fakes and the small model: tests/cli/test_certify*.py"),
     (r"(uv run )?claude-code-proxy init", "asks a person: tests/cli/test_init.py"),
+    (r"claude-code-proxy report .*", "needs a request that was made: tests/ledger/test_report.py"),
     (r"docker .*", "needs an engine; the build and the service are replayed: tests/test_docker.py"),
     (r"(llama-server|vllm|python -m sglang\.\S+) .*", "another project's server, with a graphics card"),
 )

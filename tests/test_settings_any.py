@@ -50,7 +50,14 @@ def test_any_provider(table: dict[str, Any], name: str) -> None:
     st.binary(max_size=60)
     | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace"))
     | st.sampled_from(
-        [b"[routing]\nx = 1", b"[models]\nx = {}", b"[providers]\nx = 1", b"[providers.x]\n", b"\xef\xbb\xbf"]
+        [
+            b"[routing]\nx = 1",
+            b"[models]\nx = {}",
+            b"[prices]\nx = {}",
+            b"[providers]\nx = 1",
+            b"[providers.x]\n",
+            b"\xef\xbb\xbf",
+        ]
     )
 )
 def test_any_file(content: bytes) -> None:

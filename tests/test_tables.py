@@ -137,7 +137,7 @@ def test_the_rule_says_how_it_came(configured: Configured) -> None:
         ('[routing.kinds]\nlong_context = "openai:x"', "long_context"),
         ('[routing.kinds]\nlong_context = { over = 0, to = "openai:x" }', "over"),
         ('routing = "openai"', "[routing]"),
-        ("[rooting]\nx = 1", "[routing], [models] and [providers.NAME] tables only"),
+        ("[rooting]\nx = 1", "[routing], [models], [prices] and [providers.NAME] tables only"),
     ],
 )
 def test_a_table_that_cannot_be_is_told_with_its_place(configured: Configured, config: str, said: str) -> None:

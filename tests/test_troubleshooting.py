@@ -22,12 +22,14 @@ ELSEWHERE = {
     "cli/init/asking.py": "questions",
     "cli/certify": "what it asks models, and its report: docs/certify.md",
     "cli/doctor": "each has its fix beside it",
+    "http/status.py": "for Prometheus",
     "metrics.py": "for Prometheus",
     "dialects/limits.py": "patterns of what providers say; what is said to clients is tested below",
     "dialects/errors.py": "the same",
     "dialects/openai_chat/notations.py": "patterns of what models say",
     "dialects/openai_chat/shim.py": "said to models",
     "http/access.py": "the line of each request",
+    "ledger/bundle.py": "what a report says of itself",
 }
 NO_FAULT = (
     r"^\[",  # said to models in place of what they cannot read
@@ -35,6 +37,8 @@ NO_FAULT = (
     r"^(Claude Code on|Claude Code Proxy on|Start Claude Code|Another port|Any free one)",  # the way on
     r"^(Run|Run the|Make|Check|Reinstall|Delete|Do not use it|See with|This version)\b.*",  # what mends it, said beside the fault
     r"A demo model of",
+    r"^Prompts and answers are (not )?in it\.$|Look through it before you pass it on\.$",  # what a report holds
+    r"^SELECT ",
 )
 
 

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from claude_code_proxy.calibration import Calibration
 from claude_code_proxy.catalogue import Catalogue
+from claude_code_proxy.dashboard.endpoint import Dashboard
 from claude_code_proxy.gateway import Known, preparations
 from claude_code_proxy.health import Health
 from claude_code_proxy.http.admission import Admission
@@ -26,13 +27,14 @@ from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
 from claude_code_proxy.http.passage import Passage
-from claude_code_proxy.http.status import METRICS, STATUS, Status
-from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, MODELS, Surface
+from claude_code_proxy.http.status import METRICS, STATUS, Status, breaker_states, ledger_rows
+from claude_code_proxy.http.surface import COUNT_TOKENS, DASHBOARD, MESSAGES, MODELS, Surface
 from claude_code_proxy.http.watchdog import watched
 from claude_code_proxy.ledger.writer import Ledger
 from claude_code_proxy.metrics import Metrics
 from claude_code_proxy.reload import following
 from claude_code_proxy.settings import SettingsError, load_settings
+from claude_code_proxy.telemetry import exporting
 from claude_code_proxy.upstream import Pool
 
 if TYPE_CHECKING:
@@ -53,7 +55,9 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     admission = Admission(settings)
     pool = Pool(settings)
     prepared, calibration, health = preparations(pool), Calibration(), Health()
-    metrics = Metrics(ledger=_ledger(settings))
+    metrics = _counted(settings)
+    metrics.add_source(lambda: breaker_states(health))
+    dashboard = Dashboard(lambda: surface.settings, metrics, health, lambda: drain.begun)
 
     def endpoints(settings: Settings, catalogue: Catalogue) -> dict[str, Endpoint]:
         known = Known(prepared, catalogue.limits, calibration, health)
@@ -64,6 +68,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
             MODELS: Models(settings, catalogue, metrics),
             STATUS: status,
             METRICS: status,
+            DASHBOARD: dashboard,
         }
 
     catalogue = Catalogue(settings, pool)
@@ -81,10 +86,9 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         extend(surface.settings)
-        gc.collect()
-        gc.freeze()  # what is loaded now stays: no collection needs to look at it again
-        allow_connections(settings.max_streams)
-        async with _written(metrics.ledger):
+        async with _written(metrics.ledger), exporting(surface.settings.otel, metrics):
+            _freeze()
+            allow_connections(settings.max_streams)
             async with _followed(source, use):
                 with drain.on_signals(lambda: surface.settings.drain_timeout), watched():
                     app.state.ready = True
@@ -95,7 +99,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
 
     handlers = {HTTPException: refused, Exception: refused}
     pages = Starlette(routes=ROUTES, lifespan=lifespan, exception_handlers=handlers)
-    pages.state.ready = False
+    pages.state.ready, pages.state.ledger = False, metrics.ledger
     drain = Drain(lambda: setattr(pages.state, "ready", False))
     passage = Passage(settings, pool, metrics, admission)
     surface = Surface(settings, endpoints(settings, catalogue), passage, pages, metrics, drain=drain, here=pool.here)
@@ -109,22 +113,33 @@ def _followed(
     return following(source, use) if callable(source) else contextlib.nullcontext()
 
 
-def _ledger(settings: Settings) -> Ledger | None:
+def _counted(settings: Settings) -> Metrics:
+    """The metrics, with the ledger that is wanted."""
     if not settings.proxy_ledger:
-        return None
-    return Ledger(settings.proxy_ledger, days=settings.proxy_ledger_days, capture_days=settings.proxy_capture_days)
+        return Metrics()
+    days, capture_days = settings.proxy_ledger_days, settings.proxy_capture_days
+    ledger = Ledger(settings.proxy_ledger, days=days, capture_days=capture_days)
+    metrics = Metrics(ledger=ledger)
+    metrics.add_source(lambda: ledger_rows(ledger))
+    return metrics
 
 
 @contextlib.asynccontextmanager
 async def _written(ledger: Ledger | None) -> AsyncGenerator[None]:
     """The ledger is written until the block ends, and then what is left."""
     if ledger:
-        ledger.start()
+        await asyncio.to_thread(ledger.start)
     try:
         yield
     finally:
         if ledger:
             await asyncio.to_thread(ledger.close)
+
+
+def _freeze() -> None:
+    """What is loaded now stays: no collection needs to look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _loaded(source: Settings | Callable[[], Settings]) -> Settings:

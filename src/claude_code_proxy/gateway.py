@@ -16,6 +16,7 @@ from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.dialects.base import Call, Local, Outgoing, told
 from claude_code_proxy.dialects.errors import as_sent
 from claude_code_proxy.health import Health
+from claude_code_proxy.ledger import masking
 from claude_code_proxy.ollama import Derived
 from claude_code_proxy.tables import Limits
 from claude_code_proxy.upstream import STREAM, WHOLE, Ends
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from claude_code_proxy.attempts import Attempt
     from claude_code_proxy.dialects.base import Answer, Dialect
     from claude_code_proxy.dialects.search import Search
+    from claude_code_proxy.ledger.capture import Capture
     from claude_code_proxy.providers import Provider
     from claude_code_proxy.routing import Target
     from claude_code_proxy.settings import Settings
@@ -108,11 +110,23 @@ class Exchange:
     The first part is given; `headers` (of the upstream, for the client) and `watch` fill while it is served, and then
     `limits` are the target's and `asked` says that its upstream was sent the request. `tried` lists all attempts.
     `client_headers` have names in lower case. `seed` is unique to the exchange. `sampled`: the calibration is to learn
-    from it.
+    from it. `capture` is told what is said, where that is kept.
     """
 
     __slots__ = (
-        *("asked", "client_headers", "head", "headers", "limits", "query", "sampled", "seed", "target", "tried"),
+        *(
+            "asked",
+            "capture",
+            "client_headers",
+            "head",
+            "headers",
+            "limits",
+            "query",
+            "sampled",
+            "seed",
+            "target",
+            "tried",
+        ),
         "watch",
     )
 
@@ -124,8 +138,9 @@ class Exchange:
         *,
         client_headers: Mapping[str, str],
         query: str,
+        capture: Capture | None = None,
     ) -> None:
-        self.head, self.seed = head, seed
+        self.head, self.seed, self.capture = head, seed, capture
         self.client_headers, self.query = client_headers, query
         self.headers: list[tuple[bytes, bytes]] = []
         self.tried: list[str] = []
@@ -205,10 +220,16 @@ def _wish(exchange: Exchange, settings: Settings) -> Wish:
 class Reply:
     """A reply that has begun: its `first` bytes, and where more of them come from; nowhere, where that is all."""
 
-    __slots__ = ("_machine", "_over", "_upstream", "_watch", "first")
+    __slots__ = ("_capture", "_machine", "_over", "_upstream", "_watch", "first")
 
-    def __init__(self, watch: Watch, machine: Machine[bytes, bytes], upstream: Upstream | None) -> None:
-        self._watch, self._machine, self._upstream = watch, machine, upstream
+    def __init__(
+        self,
+        watch: Watch,
+        machine: Machine[bytes, bytes],
+        upstream: Upstream | None,
+        capture: Capture | None = None,
+    ) -> None:
+        self._watch, self._machine, self._upstream, self._capture = watch, machine, upstream, capture
         self._over = upstream is None
         self.first = b""
 
@@ -218,11 +239,14 @@ class Reply:
         while upstream and not self._over:
             try:
                 if not watch.over and (chunk := await upstream.read(hurry=watch.ending)):
+                    if self._capture is not None:
+                        self._capture.took(chunk)
                     if data := b"".join(self._machine.feed(chunk)):
                         return data
                     continue
             except ApiError as cut:
                 watch.cut = cut.failed
+                _broke(self._capture, cut.failed)
             self._over = True
             return b"".join(self._machine.close())
         return b""
@@ -261,17 +285,26 @@ async def _begun(exchange: Exchange, attempt: Attempt, settings: Settings, pool:
     )
     headers = {**dict(outgoing.headers), **provider.headers, **key}
     attempt.sent = True
-    upstream = await pool.send(outgoing.url, outgoing.body, headers, by=attempt.by)
+    capture = exchange.capture
+    if capture:
+        capture.asks(how_to_read(call, provider, outgoing.url), headers, key, outgoing.body)
+    try:
+        upstream = await pool.send(outgoing.url, outgoing.body, headers, by=attempt.by)
+    except ApiError as cause:
+        _broke(capture, cause.failed)
+        raise
     with ExitStack() as unless_begun:
         unless_begun.callback(upstream.close)
         answer, exchange.asked = upstream.answer, True
+        if capture:
+            capture.answered(answer.status, answer.headers)
         passed = tuple(_handed_on(answer, dialect))
         if not 200 <= answer.status < 300:
             if preparation and answer.status == 404:
                 preparation.forget(provider, exchange.target.model)
-            raise ApiError(_with(passed, await _refusal(dialect, call, upstream)))
+            raise ApiError(_with(passed, await _refusal(dialect, call, upstream, capture)))
         upstream.limit(_ends(call, attempt, settings), lambda: watch.started)
-        reply = Reply(watch, dialect.reply(call, outgoing, answer, watch), upstream)
+        reply = Reply(watch, dialect.reply(call, outgoing, answer, watch), upstream, capture)
         reply.first = await reply.more()
         if watch.failed and not watch.started:
             raise ApiError(_with(passed, watch.failed))
@@ -288,14 +321,38 @@ def _ends(call: Call, attempt: Attempt, settings: Settings) -> Ends:
     return Ends(max(now + settings.answer_timeout, attempt.by), now + settings.stream_timeout, STREAM)
 
 
-async def _refusal(dialect: Dialect, call: Call, upstream: Upstream) -> Failed:
+async def _refusal(dialect: Dialect, call: Call, upstream: Upstream, capture: Capture | None) -> Failed:
     """What an answer means that is no success. Where a redirect leads is not followed, nor told."""
     answer = upstream.answer
     if 300 <= answer.status < 400:
         host = urlsplit(call.base_url).netloc
         message = f"{host} redirects elsewhere, which is not followed. Is the provider's base URL right?"
         return replace(failed("api_error", message, status=502), lasting=True)
-    return dialect.failure(call, answer, await upstream.error_body())
+    body = await upstream.error_body()
+    if capture:
+        capture.took(body)
+    return dialect.failure(call, answer, body)
+
+
+def how_to_read(call: Call, provider: Provider, url: str) -> dict[str, object]:
+    """How a call is made, and all that its answer is read with: `replayed` makes the same call of it."""
+    said = ("model", "shown", "seed", "base_url", "quirks", "body", "max_output_tokens", "max_output", "search_engine")
+    return {
+        "method": "POST",
+        "url": masking.address(url),
+        "provider": provider.name,
+        "dialect": provider.dialect,
+        "call": {
+            **{name: getattr(call, name) for name in said},
+            "headers": masking.told(call.headers),
+            "query": masking.query(call.query),
+        },
+    }
+
+
+def _broke(capture: Capture | None, failure: Failed) -> None:
+    if capture:
+        capture.broke(failure.type, failure.message, failure.status)
 
 
 def _with(headers: tuple[tuple[bytes, bytes], ...], failure: Failed) -> Failed:

@@ -14,24 +14,21 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from claude_code_proxy import __version__
-from claude_code_proxy.drift import LONGEST, Drift
+from claude_code_proxy.drift import Drift
+from claude_code_proxy.exposition import MOST, OTHER, Family, Histogram
 from claude_code_proxy.tables import Limits
 from claude_code_proxy.wire.events import Usage
 from claude_code_proxy.wire.failure import STATUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable
 
     from claude_code_proxy.ledger.writer import Ledger
 
-MOST: Final = 500
-"""Sets of labels of a metric that are told apart; names of models come from clients."""
+SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
+"""Bounds of the histograms: from an error of ours to an answer that thinks for ten minutes."""
 
-OTHER: Final = "other"
-MEDIA_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
-
-_PREFIX: Final = "claude_code_proxy_"
-_ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+_WORKED: Final = "ok"
 
 
 class Outcome(Struct, frozen=True):
@@ -40,6 +37,11 @@ class Outcome(Struct, frozen=True):
     `status` is the HTTP status that was sent or, for a client that left, 499. `error` is the type of the failure,
     empty if there was none. `unknown` are kinds of the upstream's events that were passed over. `limits` are the
     model's, as far as they are known.
+
+    `seconds` is how long it took, `first` until the answer began (None: it did not), `began` when, since 1970. `cost`
+    is in US dollars (None: not known). `routed` is the target that was chosen, which others may have stood in for;
+    `tried` are all attempts, each ending in `: ` and its status or `ok`. `base_url` is the provider's. `client_model`,
+    `session` and `trace` (a `traceparent`) are what the client sent.
     """
 
     endpoint: str
@@ -50,34 +52,24 @@ class Outcome(Struct, frozen=True):
     usage: Usage = Usage()
     unknown: Collection[str] = ()
     limits: Limits = Limits()
+    seconds: float = 0
+    first: float | None = None
+    cost: float | None = None
+    request_id: str = ""
+    session: str = ""
+    client_model: str = ""
+    routed: str = ""
+    tried: tuple[str, ...] = ()
+    stop: str = ""
+    stream: bool = False
+    began: float = 0
+    trace: str = ""
+    base_url: str = ""
 
-
-class Family:
-    """One metric: a value for each set of labels. Beyond `MOST` sets, those that are new count as `other`."""
-
-    def __init__(self, name: str, kind: str, tells: str, *labels: str) -> None:
-        self.name, self.kind, self.tells, self.labels = _PREFIX + name, kind, tells, labels
-        self.values: dict[tuple[str, ...], float] = {}
-
-    def add(self, amount: float, *labels: str) -> None:
-        """Add to the value of these labels."""
-        key = tuple(_label(label) for label in labels)
-        if key not in self.values and len(self.values) >= MOST:
-            key = (OTHER,) * len(self.labels)
-        self.values[key] = self.values.get(key, 0) + amount
-
-    def lines(self) -> Iterator[str]:
-        """The metric in Prometheus's text format."""
-        yield f"# HELP {self.name} {self.tells}"
-        yield f"# TYPE {self.name} {self.kind}"
-        for key, value in self.values.items():
-            pairs = (f'{label}="{text.translate(_ESCAPED)}"' for label, text in zip(self.labels, key, strict=True))
-            yield f"{self.name}{{{','.join(pairs)}}} {value:.17g}" if key else f"{self.name} {value:.17g}"
-
-
-def _label(text: str) -> str:
-    text = text[:LONGEST]
-    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
+    @property
+    def kind(self) -> str:
+        """The error as a label: an upstream's own word is none."""
+        return self.error if not self.error or self.error in STATUS else OTHER
 
 
 class Metrics:
@@ -88,6 +80,8 @@ class Metrics:
         self.drift = Drift(clock)
         self.started = clock()
         self.limits: OrderedDict[str, Limits] = OrderedDict()
+        self._sources: list[Callable[[], Iterable[Family]]] = []
+        self._listeners: list[Callable[[Outcome], None]] = []
         self._build = Family("build_info", "gauge", "The version that runs.", "version", "python")
         self._build.add(1, __version__, platform.python_version())
         self._start = Family("start_time_seconds", "gauge", "When it was started, since 1970.")
@@ -105,6 +99,28 @@ class Metrics:
             ),
             *("provider", "model", "kind"),
         )
+        self._cost = Family(
+            *("cost_usd_total", "counter", "What it cost in US dollars, where that is known."),
+            *("provider", "model"),
+        )
+        self._attempts = Family(
+            *("attempts_total", "counter", "Attempts to have a request answered, by what came of them."),
+            *("provider", "status"),
+        )
+        self._fallbacks = Family(
+            *("fallbacks_total", "counter", "Answers of another target than the one that was chosen."),
+            *("from", "to"),
+        )
+        self._duration = Histogram(
+            *("request_duration_seconds", "From a request to the end of its answer."),
+            *("endpoint", "provider", "model"),
+            bounds=SECONDS,
+        )
+        self._first = Histogram(
+            *("time_to_first_token_seconds", "From a request to the first bytes of its answer."),
+            *("provider", "model"),
+            bounds=SECONDS,
+        )
 
     @property
     def requests(self) -> int:
@@ -116,6 +132,14 @@ class Metrics:
         """Requests that are being answered."""
         return int(sum(self._running.values.values()))
 
+    def add_source(self, source: Callable[[], Iterable[Family]]) -> None:
+        """Let others tell metrics of theirs: they are asked each time the text is made."""
+        self._sources.append(source)
+
+    def listen(self, listener: Callable[[Outcome], None]) -> None:
+        """Have each outcome told to this, which must neither wait nor raise."""
+        self._listeners.append(listener)
+
     def began(self, endpoint: str) -> None:
         """A request came. `ended` must follow."""
         self._running.add(1, endpoint)
@@ -123,8 +147,11 @@ class Metrics:
     def ended(self, outcome: Outcome) -> None:
         """Its answer has ended, well or badly."""
         self._running.add(-1, outcome.endpoint)
-        error = outcome.error if not outcome.error or outcome.error in STATUS else OTHER
-        self._requests.add(1, outcome.endpoint, outcome.provider, str(outcome.status), error)
+        provider, model = outcome.provider, outcome.model
+        self._requests.add(1, outcome.endpoint, provider, str(outcome.status), outcome.kind)
+        self._duration.observe(outcome.seconds, outcome.endpoint, provider, model)
+        if outcome.first is not None:
+            self._first.observe(outcome.first, provider, model)
         usage = outcome.usage
         for kind, tokens in (
             ("input", usage.input),
@@ -133,17 +160,37 @@ class Metrics:
             ("cache_write", usage.cache_write),
         ):
             if tokens:
-                self._tokens.add(tokens, outcome.provider, outcome.model, kind)
+                self._tokens.add(tokens, provider, model, kind)
+        if outcome.cost is not None:
+            self._cost.add(outcome.cost, provider, model)
+        self._tried(outcome)
         if outcome.limits != Limits():
-            self.limits[f"{outcome.provider}:{outcome.model}"] = outcome.limits
+            self.limits[f"{provider}:{model}"] = outcome.limits
             if len(self.limits) > MOST:
                 self.limits.popitem(last=False)
         self.drift.count("event", outcome.unknown)
         self.drift.count("error", [outcome.error] if outcome.error else ())
+        for listener in self._listeners:
+            listener(outcome)
+
+    def _tried(self, outcome: Outcome) -> None:
+        status = ""
+        for attempt in outcome.tried:
+            status = attempt.rpartition(": ")[2]
+            self._attempts.add(1, attempt.partition(":")[0], status)
+        answered = f"{outcome.provider}:{outcome.model}"
+        if status == _WORKED and outcome.routed != answered:
+            self._fallbacks.add(1, outcome.routed, answered)
+
+    def families(self) -> Iterable[Family]:
+        """All metrics."""
+        drift = Family("drift_total", "counter", "What clients and upstreams say that is not known.", "kind", "name")
+        drift.values = {key: float(count) for key, count in self.drift.counts()}
+        yield from (self._build, self._start, self._requests, self._running, self._duration, self._first)
+        yield from (self._tokens, self._cost, self._attempts, self._fallbacks, drift)
+        for source in self._sources:
+            yield from source()
 
     def text(self) -> str:
         """All of it in Prometheus's text format."""
-        drift = Family("drift_total", "counter", "What clients and upstreams say that is not known.", "kind", "name")
-        drift.values = {key: float(count) for key, count in self.drift.counts()}
-        families = (self._build, self._start, self._requests, self._running, self._tokens, drift)
-        return "\n".join(line for family in families for line in family.lines()) + "\n"
+        return "\n".join(line for family in self.families() for line in family.lines()) + "\n"

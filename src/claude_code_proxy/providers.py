@@ -98,6 +98,8 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     counts_tokens: bool = False
     colon_names: bool = False
     named_like_a_model: bool = False
+    local: bool = False
+    passed_on: tuple[str, ...] = ()
     quirks: dict[str, Any] = {}
     body: dict[str, Any] = {}
     model_body: tuple[ModelBody, ...] = ()

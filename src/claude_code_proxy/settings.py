@@ -22,7 +22,7 @@ from platformdirs import user_config_path, user_state_path
 from claude_code_proxy.engines import faults
 from claude_code_proxy.hosts import is_near
 from claude_code_proxy.providers import Provider, ProviderError, find_provider, load_providers
-from claude_code_proxy.tables import Limits, Tables, TablesError, read_limits, read_tables
+from claude_code_proxy.tables import Limits, Price, Tables, TablesError, read_limits, read_prices, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 APP: Final = "claude-code-proxy"
 ENV_FILE: Final = "CLAUDE_CODE_PROXY_ENV_FILE"
 CONFIG_FILE: Final = "CLAUDE_CODE_PROXY_CONFIG"
+OTEL: Final = "OTEL_"
 
 _YES: Final = frozenset({"1", "true", "yes", "on"})
 _NO: Final = frozenset({"0", "false", "no", "off"})
@@ -41,11 +42,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     """All that can be set, with the seed's defaults.
 
     Times are in seconds, sizes in bytes. `proxy_ledger` is a path or a URL; empty: nothing is kept.
+    `otel` holds the variables that OpenTelemetry's SDK reads itself.
     """
 
     providers: dict[str, Provider]
     tables: Tables = Tables()
     models: dict[str, Limits] = {}
+    prices: dict[str, Price] = {}
     preferred_provider: str = "openai"
     big_model: str = "gpt-4.1"
     small_model: str = "gpt-4.1-mini"
@@ -84,6 +87,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     proxy_ledger_days: int = 90
     proxy_capture: bool = False
     proxy_capture_days: int = 3
+    otel: dict[str, str] = {}
 
     def patience(self, provider: Provider) -> float:
         """Seconds within which a provider must begin a streamed reply: a model nearby may have to be loaded first."""
@@ -131,15 +135,20 @@ def load_settings(
         tables = read_tables(config.get("routing", {}), lambda name: colons or bool(find_provider(rows, name)))
     except TablesError as cause:
         problems.append(str(cause))
-    try:
-        models = read_limits(config.get("models", {}), lambda name: getattr(find_provider(rows, name), "name", ""))
-    except TablesError as cause:
-        problems.append(str(cause))
+    by_target: dict[str, Any] = {}
+    for name, read_table in (("models", read_limits), ("prices", read_prices)):
+        try:
+            by_target[name] = read_table(
+                config.get(name, {}), lambda name: getattr(find_provider(rows, name), "name", "")
+            )
+        except TablesError as cause:
+            problems.append(str(cause))
     problems += faults(*(values.get(name, "") for name in ("web_search", "web_search_api_key", "web_search_base_url")))
     if problems:
         raise SettingsError("\n".join(problems))
     values |= {"preferred_provider": preferred.name, "proxy_ledger": _ledger(values.get("proxy_ledger", ""))}
-    return Settings(providers=rows, tables=tables, models=models, **values)
+    values["otel"] = {name: held for name, held in env.items() if name.startswith(OTEL) and held}
+    return Settings(providers=rows, tables=tables, **by_target, **values)
 
 
 def _ledger(said: str) -> str:
@@ -265,6 +274,12 @@ def origins() -> dict[str, str]:
     return {**files, **dict.fromkeys(here, "environment")}
 
 
+def lend(variables: Mapping[str, str]) -> None:
+    """Let a library that reads the environment find what the .env files hold of these variables."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+
+
 def _held(path: Path) -> Mapping[str, str | None]:
     return dotenv_values(path, interpolate=False) if path.is_file() else {}
 
@@ -326,6 +341,6 @@ def _config(env: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         raise SettingsError(f"{path} cannot be read: {cause}") from None
     providers = config.get("providers", {})
     nested = isinstance(providers, dict) and all(isinstance(table, dict) for table in providers.values())
-    if config.keys() - {"providers", "routing", "models"} or not nested:
-        raise SettingsError(f"{path} may hold [routing], [models] and [providers.NAME] tables only")
+    if config.keys() - {"providers", "routing", "models", "prices"} or not nested:
+        raise SettingsError(f"{path} may hold [routing], [models], [prices] and [providers.NAME] tables only")
     return config

@@ -1,8 +1,11 @@
-"""The [routing] and [models] tables of the user's config.toml: which target stands for what, what a model can."""
+"""The [routing], [models] and [prices] tables of the user's config.toml.
+
+Which target stands for what; what a model can; what it costs.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -57,6 +60,20 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     max_output: Annotated[int, Meta(ge=1)] = 0
 
 
+Dollars: TypeAlias = Annotated[float, Meta(ge=0, le=1_000_000)]
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a million tokens cost. Where nothing is said, cached ones cost what others do, and thinking what is said."""
+
+    input: Dollars
+    output: Dollars
+    cache_read: Dollars | None = None
+    cache_write: Dollars | None = None
+    thinking: Dollars | None = None
+    currency: Literal["USD"] = "USD"
+
+
 class Tables(Struct, frozen=True, forbid_unknown_fields=True):
     """All of them.
 
@@ -102,18 +119,31 @@ def read_limits(table: object, known: Callable[[str], str]) -> dict[str, Limits]
     `known` gives the name of the provider that a name or alias stands for, empty if there is none. Raises
     `TablesError`.
     """
+    return _by_target("models", table, Limits, known)
+
+
+def read_prices(table: object, known: Callable[[str], str]) -> dict[str, Price]:
+    """The prices of a [prices] table, by `provider:model`; `provider:*` is all of its models. See `read_limits`."""
+    return _by_target("prices", table, Price, known)
+
+
+_Row = TypeVar("_Row", bound=Struct)
+
+
+def _by_target(name: str, table: object, kind: type[_Row], known: Callable[[str], str]) -> dict[str, _Row]:
+    """The rows of a table whose keys are `provider:model`, under the provider's own name."""
     try:
-        rows = msgspec.convert(table, dict[str, Limits])
+        rows = msgspec.convert(table, dict[str, kind])  # type: ignore[valid-type]
     except msgspec.ValidationError as cause:
-        raise TablesError(f"[models] {cause}") from None
-    named: dict[str, Limits] = {}
+        raise TablesError(f"[{name}] {cause}") from None
+    named: dict[str, _Row] = {}
     faults: list[str] = []
-    for target, limits in rows.items():
+    for target, row in rows.items():
         head, _, model = target.partition(":")
         if model and (provider := known(head)):
-            named[f"{provider}:{model}"] = limits
+            named[f"{provider}:{model}"] = row
         else:
-            faults.append(f"[models] {target!r} must be a provider that is known, a colon and its model")
+            faults.append(f"[{name}] {target!r} must be a provider that is known, a colon and its model")
     if faults:
         raise TablesError("\n".join(faults))
     return named

@@ -11,8 +11,9 @@ import pytest
 from asgi import Exchange
 from claude_code_proxy.app import create_app
 from claude_code_proxy.cli import main
-from claude_code_proxy.http.guard import open_at, warn_if_open
+from claude_code_proxy.http.guard import admit, open_at, warn_if_open
 from claude_code_proxy.settings import ENV_FILE, Settings, load_settings
+from claude_code_proxy.wire.failure import ApiError
 
 KEY = "canary-of-the-proxy"
 PATHS = [
@@ -167,3 +168,50 @@ def test_what_is_said_at_the_start(
     assert bool(caplog.records) == bool(told)
     assert told in caplog.text
     assert KEY not in caplog.text
+
+
+ADMITTED: list[tuple[dict[str, str], dict[str, str]]] = [
+    ({"x-api-key": KEY, "accept": "a"}, {"accept": "a"}),
+    ({"authorization": f"Bearer {KEY}", "accept": "a"}, {"accept": "a"}),
+    ({"authorization": f"bEARER   {KEY} "}, {}),
+    ({"authorization": KEY}, {}),
+    ({"x-api-key": f"Bearer {KEY}"}, {}),
+    ({"x-api-key": KEY, "authorization": f"Bearer {KEY}"}, {}),
+    ({"x-api-key": KEY, "authorization": "Bearer own"}, {"authorization": "Bearer own"}),
+    ({"x-api-key": "own", "authorization": f"Bearer {KEY}"}, {"x-api-key": "own"}),
+]
+
+
+@pytest.mark.parametrize(("headers", "left"), ADMITTED)
+def test_the_key_is_taken_from_either_header_and_goes_no_further(headers: dict[str, str], left: dict[str, str]) -> None:
+    assert admit(headers, Settings(providers={}, proxy_api_key=KEY)) == left
+
+
+STRANGERS: list[dict[str, str]] = [
+    {},
+    {"x-api-key": ""},
+    {"x-api-key": KEY[:-1]},
+    {"x-api-key": KEY + "x"},
+    {"x-api-key": KEY.upper()},
+    {"authorization": "Bearer "},
+    {"authorization": f"Basic {KEY}"},
+    {"authorization": f"Bearer{KEY}"},
+    {"authorization": f"xBearer {KEY}"},
+    {"x-other": KEY},
+    {"cookie": KEY},
+    {"x-api-key": "é\xff"},
+]
+
+
+@pytest.mark.parametrize("headers", STRANGERS)
+def test_whoever_has_another_key_or_none_is_refused_for_good(headers: dict[str, str]) -> None:
+    with pytest.raises(ApiError, match="PROXY_API_KEY") as refusal:
+        admit(headers, Settings(providers={}, proxy_api_key=KEY))
+    failed = refusal.value.failed
+    assert (failed.status, failed.type) == (401, "authentication_error")
+    assert (b"x-should-retry", b"false") in failed.headers
+
+
+def test_where_no_key_is_set_every_header_is_let_through() -> None:
+    headers = {"x-api-key": "own", "authorization": "Bearer own", "accept": "a"}
+    assert admit(headers, Settings(providers={})) == headers

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import msgspec
 
+from claude_code_proxy.ledger.reading import Chosen, read
 from e2e.proxy import serving
 from edge.processes import descriptors, held, resident
 
@@ -72,6 +73,7 @@ class Server:
 
     proxy: Proxy
     upstream: int
+    home: Path
 
     @property
     def port(self) -> int:
@@ -102,6 +104,13 @@ class Server:
         """Tasks of its event loop, after all that nobody holds was let go."""
         return len((await _json(f"{self.proxy.url}/__probe"))["tasks"])
 
+    async def written(self, rows: int) -> None:
+        """Wait until the ledger has a row for each of so many messages, and none that runs."""
+        place = self.home / ".local" / "state" / "claude-code-proxy" / "ledger.db"
+        async with asyncio.timeout(SETTLED):
+            while _messages(place) != (rows, 0):  # noqa: ASYNC110
+                await asyncio.sleep(0.2)  # another process writes, and tells nobody
+
     def peak(self) -> int:
         """The most memory that it has had, in MiB."""
         return resident(self.pid)
@@ -129,7 +138,13 @@ async def serving_load(home: Path, upstream: int, **env: str) -> AsyncIterator[S
     own = {"OPENAI_BASE_URL": f"http://127.0.0.1:{upstream}/v1", "OPENAI_API_KEY": "canary-openai-key"}
     place = {"PYTHONPATH": str(TESTS)}
     async with serving(home, program=("uvicorn", "faults.served:app"), **own, **place, **env) as proxy:
-        yield Server(proxy, upstream)
+        yield Server(proxy, upstream, home)
+
+
+def _messages(place: Path) -> tuple[int, int]:
+    """The requests for messages that a ledger has, and those of them that run."""
+    with read(str(place)) as reader:
+        return reader.total(Chosen()).requests, reader.total(Chosen(state="running")).requests
 
 
 def dated(figure: str) -> str:

@@ -42,7 +42,7 @@ KINDS = [
 
 @pytest.mark.fault("L-05")
 async def test_soak(begin: Begin, record_property: Callable[[str, object], None]) -> None:
-    """One in twenty fails, one in ten is left by its client."""
+    """One in twenty fails, one in ten is left by its client. The ledger has a row for each."""
     server = await begin()
     tasks, open_before = await server.tasks(), descriptors(server.pid)
     each, memory, ends = TOTAL // ROUNDS, [], 0
@@ -56,6 +56,7 @@ async def test_soak(begin: Begin, record_property: Callable[[str, object], None]
     assert growth <= MOST_GROWTH, memory
     await server.settled(open_before)
     assert await server.tasks() == tasks
+    await server.written(ends)
 
 
 def slope(values: Sequence[float]) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = "claude-code-proxy"
 PORT: Final = 4000
+GROUPS: Final = ("day", "model", "session", "project", "provider")
 SHELLS: Final = ("bash", "zsh", "fish")
 
 CONFIGURATION: Final = {"config": "CLAUDE_CODE_PROXY_CONFIG", "env_file": "CLAUDE_CODE_PROXY_ENV_FILE"}
@@ -112,6 +115,27 @@ def _route(parser: argparse.ArgumentParser) -> None:
     _files(parser)
 
 
+def _report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("request_id", metavar="REQUEST_ID", help="as the log names it; `last`: the latest that failed")
+    parser.add_argument("--with-content", action="store_true", help="with the prompts and answers, where captured")
+    parser.add_argument(
+        "-o", "--output", default="", metavar="FILE", help="write there (default: report-REQUEST_ID.zip)"
+    )
+    _files(parser)
+
+
+def _usage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--by", choices=GROUPS, default="day", help="what the sums are of (default: %(default)s)")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--since", type=_day, metavar="DAY", help="from this day on, as 2026-11-22")
+    begin.add_argument("--last", type=_span, metavar="SPAN", help="7d = today and six days before; 12h, 4w")
+    parser.add_argument("--until", type=_day, metavar="DAY", help="to the end of this day")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for programs")
+    form.add_argument("--csv", action="store_true", help="for spreadsheets")
+    _files(parser)
+
+
 def _try(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", nargs="?", default="What is the capital of France?")
     parser.add_argument("--model", default="smollm2-135m")
@@ -203,6 +227,26 @@ COMMANDS: Final = {
             ("route x --url ollama:qwen3:8b", "with what its URL names"),
         ],
     ),
+    "report": Command(
+        "report",
+        "write what is known of a request into a file, to report a bug with",
+        _report,
+        [
+            ("report last", "of the latest that failed; without prompts and answers"),
+            ("report last --with-content -o bug.zip", "with them"),
+        ],
+    ),
+    "usage": Command(
+        "usage",
+        "say what was used, and what it cost",
+        _usage,
+        [
+            ("usage", "day by day"),
+            ("usage --by model --last 7d", "by model, in the last week"),
+            ("usage --by project --since 2026-11-01 --csv", "by folder, for a spreadsheet"),
+            ("usage --by session --json", "for programs"),
+        ],
+    ),
     "try": Command(
         "try_",
         "ask a small real model on this machine, without any key",
@@ -278,6 +322,22 @@ def _file(text: str) -> str:
     if text and not Path(text).is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text!r}")
     return str(Path(text).absolute()) if text else ""
+
+
+def _day(text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = date.min
+    if not 1970 < day.year < 9999:  # beyond, clocks end
+        raise argparse.ArgumentTypeError(f"{text!r} is no day: as 2026-11-22")
+    return day
+
+
+def _span(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d{0,3}[hdw]", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is no span: a number of hours, days or weeks, as 12h, 7d or 4w")
+    return text
 
 
 def _port(text: str) -> int:

@@ -36,7 +36,7 @@ def extra_is_missing() -> bool:
 def rows(upstream: LocalModel) -> dict[str, dict[str, Any]]:
     """The provider table that leads to the model. It knows no tools but keeps to a schema."""
     row = {"base_url": upstream.base_url, "api_key": upstream.api_key, "dialect": "openai_chat"}
-    return {PROVIDER: {**row, "quirks": {"tools": "schema"}}}
+    return {PROVIDER: {**row, "local": True, "quirks": {"tools": "schema"}}}
 
 
 @asynccontextmanager

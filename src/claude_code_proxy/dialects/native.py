@@ -224,7 +224,8 @@ def _index(event: dict[str, Any]) -> object:
 
 def _counted(usage: Usage) -> Usage:
     """The usage of `message_delta`, in which 0 stands for what the server does not tell there."""
-    return Usage(usage.input or None, usage.output or None, usage.cache_read or None, usage.cache_write or None)
+    told = (usage.input or None, usage.output or None, usage.cache_read or None, usage.cache_write or None)
+    return Usage(*told, cost=usage.cost)
 
 
 def _stop(delta: dict[str, Any]) -> Stop:

@@ -13,11 +13,19 @@ from typing import TYPE_CHECKING
 from claude_code_proxy.http.asgi import every_header
 from claude_code_proxy.http.row import SESSION, row_of
 from claude_code_proxy.metrics import Metrics, Outcome
+from claude_code_proxy.tables import Limits
+from claude_code_proxy.wire.events import Usage
+from claude_code_proxy.wire.failure import envelope, error_event
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from claude_code_proxy.gateway import Exchange
     from claude_code_proxy.http.asgi import Scope
+    from claude_code_proxy.http.stream import EventStream
+    from claude_code_proxy.ledger.capture import Capture
     from claude_code_proxy.ledger.entry import Entry
+    from claude_code_proxy.tables import Price
     from claude_code_proxy.wire.failure import Failed
     from claude_code_proxy.wire.head import Head
 
@@ -30,13 +38,13 @@ CLIENT_GONE = 499
 class Record:
     """What is told of one request when it is over; filled in while it is served.
 
-    `endpoint` is its name among the metrics.
+    `endpoint` is its name among the metrics; `prices` are the user's own.
     """
 
     __slots__ = (
         *("_counted", "_headers", "_metrics", "_place", "_scope", "_since", "_started"),
-        *("endpoint", "exchange", "failed", "first", "head", "kind", "model", "project", "received", "request_id"),
-        *("seconds", "sent", "status", "target"),
+        *("capture", "endpoint", "exchange", "failed", "first", "head", "kind", "model", "prices", "project"),
+        *("received", "request_id", "seconds", "sent", "status", "stream", "target"),
     )
 
     def __init__(self, scope: Scope, metrics: Metrics | None = None, endpoint: str = "other") -> None:
@@ -46,11 +54,14 @@ class Record:
         self.model = self.target = "-"
         self.kind = self.project = ""
         self.status = self.received = self.sent = 0
+        self.prices: Mapping[str, Price] = {}
         self.first: float | None = None
         self.seconds: float | None = None
         self.failed: Failed | None = None
         self.head: Head | None = None
         self.exchange: Exchange | None = None
+        self.stream: EventStream | None = None
+        self.capture: Capture | None = None
         self._counted: str | None = None
         self._headers: dict[str, str] | None = None
         self._metrics.began(endpoint)
@@ -63,6 +74,11 @@ class Record:
         if self._headers is None:
             self._headers = every_header(self._scope)
         return self._headers
+
+    @property
+    def since(self) -> float:
+        """When it came, in seconds since 1970."""
+        return self._since
 
     def row(self) -> Entry:
         """What the ledger keeps of it, as far as it is known by now."""
@@ -98,20 +114,42 @@ class Record:
             self.request_id,
             extra={"request": self._told(seconds)},
         )
-        self._metrics.ended(self._ended())
+        row = self.row()
+        self._metrics.ended(self._ended(row))
         if ledger := self._metrics.ledger:
-            ledger.ended(self.row())
+            ledger.ended(row)
+        if self.capture:
+            self.capture.ended(self.status, self._last_words())
 
-    def _ended(self) -> Outcome:
+    def _last_words(self) -> bytes:
+        """What the client was told of a failure that came up in the proxy itself."""
+        if not self.failed:
+            return b""
+        begun = 200 <= self.status < 300
+        return error_event(self.failed) if begun else envelope(self.failed, self.request_id)
+
+    def _ended(self, row: Entry) -> Outcome:
+        """The row, with what is only told at the moment."""
         exchange = self.exchange
-        failed = self.failed or (exchange and exchange.watch.failed)
-        error = failed.type if failed else ""
-        if exchange is None:
-            provider = self.target.partition(":")[0].strip("-")
-            return Outcome(self.endpoint, provider, "", self.status, error)
+        watch = exchange.watch if exchange else None
         return Outcome(
-            *(self.endpoint, exchange.target.provider.name, exchange.target.model, self.status, error),
-            *(exchange.watch.usage, exchange.watch.kinds, exchange.limits),
+            *(row.endpoint, row.provider, row.model, row.status, row.error),
+            usage=watch.usage if watch else Usage(),
+            unknown=watch.kinds if watch else (),
+            limits=exchange.limits if exchange else Limits(),
+            seconds=self.seconds or 0.0,
+            first=row.first,
+            cost=row.cost,
+            request_id=row.id,
+            session=row.session,
+            client_model=row.client_model,
+            routed=self.target.strip("-"),
+            tried=tuple(exchange.tried) if exchange else (),
+            stop=row.stop,
+            stream=bool(row.stream),
+            began=row.began,
+            trace=self.headers.get("traceparent", ""),
+            base_url=exchange.target.provider.base_url if exchange else "",
         )
 
     def _told(self, seconds: float) -> dict[str, object]:

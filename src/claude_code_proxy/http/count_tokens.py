@@ -19,12 +19,12 @@ from claude_code_proxy.http.admission import Admission
 from claude_code_proxy.http.asgi import client_headers, merged, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
+from claude_code_proxy.http.head import head_of
 from claude_code_proxy.http.stream import while_connected
 from claude_code_proxy.kinds import kind_of
 from claude_code_proxy.routing import route
 from claude_code_proxy.wire.counting import count
 from claude_code_proxy.wire.failure import ApiError
-from claude_code_proxy.wire.head import decode_head
 from claude_code_proxy.wire.json_text import MOST, fields
 from claude_code_proxy.wire.scan import holds
 
@@ -85,7 +85,7 @@ class CountTokens:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
         headers = admit(client_headers(scope), self._settings)
         async with self._admission.admitted(scope, receive) as held:
-            head = record.head = decode_head(held.body)
+            head = record.head = await head_of(held.body)
             kind = "" if pinned else kind_of(head, headers, self._settings.tables.kinds)
             target = route(pinned, head.model, self._settings, kind)
             record.target = str(target)

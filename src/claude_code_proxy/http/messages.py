@@ -11,16 +11,17 @@ from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.admission import Admission
 from claude_code_proxy.http.advice import WindowAdvice
 from claude_code_proxy.http.asgi import client_headers, merged, send_failure, send_whole
+from claude_code_proxy.http.captures import Captures
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
+from claude_code_proxy.http.head import head_of
 from claude_code_proxy.http.stream import EventStream, while_connected
 from claude_code_proxy.kinds import kind_of
 from claude_code_proxy.routing import route
 from claude_code_proxy.wire.failure import ApiError
-from claude_code_proxy.wire.head import decode_head
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from claude_code_proxy.gateway import Known
     from claude_code_proxy.http.asgi import Receive, Scope, Send
@@ -43,6 +44,7 @@ class Messages:
         self._settings, self._pool, self._known, self._metrics = settings, pool, known, metrics
         self._admission = admission or Admission(settings)
         self._advice = WindowAdvice()
+        self._captures = Captures(settings, metrics.ledger) if settings.proxy_capture and metrics else None
         self._translates = False  # the last request was translated; most likely the next one is, too
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
@@ -53,7 +55,10 @@ class Messages:
         settings = self._settings
         headers = admit(client_headers(scope), settings)
         async with self._admission.admitted(scope, receive) as held:
-            head = record.head = decode_head(held.body, whole=self._translates)
+            if self._captures:
+                record.capture = self._captures.of(record, held.body)
+            head = record.head = await head_of(held.body, whole=self._translates)
+            record.prices = settings.prices
             kind = record.kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
             target = route(pinned, head.model, settings, kind)
             record.target = str(target)
@@ -64,9 +69,10 @@ class Messages:
                 record.request_id.removeprefix("req_"),
                 client_headers=headers,
                 query=scope["query_string"].decode("latin-1"),
+                capture=record.capture,
             )
             if not head.stream:
-                chunks = serve(exchange, settings, self._pool, self._known)
+                chunks = self._served(exchange)
                 await while_connected(receive, self._whole(send, chunks, exchange, record))
                 self._known.learn(exchange)
                 self._advice.tell(exchange)
@@ -74,13 +80,15 @@ class Messages:
 
             async def let_go() -> None:
                 """Keep no body for as long as a model talks."""
-                record.read()
                 record.answering()
+                record.read()
                 await self._known.let_go(exchange)
                 held.let_go()
+                if record.capture:
+                    record.capture.begun()
 
-            stream = EventStream(
-                serve(exchange, settings, self._pool, self._known, let_go),
+            record.stream = stream = EventStream(
+                self._served(exchange, let_go),
                 record.request_id,
                 exchange.headers,
                 ping_after=settings.ping_interval,
@@ -93,6 +101,10 @@ class Messages:
             record.status, record.failed = stream.status, stream.failed
             self._known.learn(exchange)  # the client has its whole answer
             self._advice.tell(exchange)
+
+    def _served(self, exchange: Exchange, begun: Callable[[], Awaitable[None]] | None = None) -> AsyncGenerator[bytes]:
+        chunks = serve(exchange, self._settings, self._pool, self._known, begun)
+        return exchange.capture.heard(chunks) if exchange.capture else chunks
 
     async def _whole(self, send: Send, chunks: AsyncGenerator[bytes], exchange: Exchange, record: Record) -> None:
         try:

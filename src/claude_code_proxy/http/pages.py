@@ -41,10 +41,12 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """It takes requests: started, and not shutting down."""
-    if not request.app.state.ready:
+    """It takes requests: started, and not shutting down. What does not do well without keeping them is named."""
+    state = request.app.state
+    if not state.ready:
         raise HTTPException(503, "The proxy is not ready.")
-    return _json({"status": "ready"})
+    degraded = ["ledger"] if state.ledger and state.ledger.told().failing else []
+    return _json({"status": "ready", **({"degraded": degraded} if degraded else {})})
 
 
 async def elsewhere(request: Request) -> Response:

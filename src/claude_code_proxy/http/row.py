@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.ledger.entry import Entry, lines
+from claude_code_proxy.prices import cost
 
 if TYPE_CHECKING:
     from claude_code_proxy.http.access import Record
@@ -31,7 +32,7 @@ def row_of(record: Record, since: float) -> Entry:
         kind=record.kind,
         stream=int(bool(record.head and record.head.stream)),
         received=record.received,
-        sent=record.sent,
+        sent=record.stream.sent if record.stream else record.sent,
         first=record.first,
         status=record.status,
     )
@@ -45,6 +46,9 @@ def row_of(record: Record, since: float) -> Entry:
         entry.stop = watch.stop.reason if watch.stop else ""
         entry.input, entry.output, entry.thinking = usage.input, usage.output, usage.thinking
         entry.cache_read, entry.cache_write = usage.cache_read, usage.cache_write
+        if record.seconds is not None and exchange.asked:
+            spent = cost(target.provider, target.model, usage, since, record.prices)
+            entry.cost, entry.priced = spent.usd, spent.source
     else:
         entry.provider = record.target.partition(":")[0].strip("-")
     if record.seconds is not None:

@@ -7,26 +7,30 @@ whoever watches asks every few seconds.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+from msgspec.structs import asdict
 
 from claude_code_proxy import __version__
 from claude_code_proxy.drift import stamp
+from claude_code_proxy.exposition import MEDIA_TYPE, Family
 from claude_code_proxy.http.asgi import every_header, merged, send_failure, send_whole
 from claude_code_proxy.http.guard import admit
-from claude_code_proxy.metrics import MEDIA_TYPE
 from claude_code_proxy.wire.failure import ApiError
 
 if TYPE_CHECKING:
     from claude_code_proxy.calibration import Calibration
     from claude_code_proxy.health import Health
     from claude_code_proxy.http.asgi import Receive, Scope, Send
+    from claude_code_proxy.ledger.writer import Ledger
     from claude_code_proxy.metrics import Metrics
     from claude_code_proxy.settings import Settings
 
 STATUS = "/status"
 METRICS = "/metrics"
+
+_STATES: Final = {"closed": 0, "half-open": 1, "open": 2}
 
 
 class Status:
@@ -68,4 +72,22 @@ class Status:
                 for target, limits in metrics.limits.items()
             },
             "breakers": self._health.told(),
+            "ledger": metrics.ledger and asdict(metrics.ledger.told()),
         }
+
+
+def breaker_states(health: Health) -> list[Family]:
+    """The breakers of targets that have failed of late, as a metric."""
+    states = Family("breaker_state", "gauge", "Breakers: 0 closed, 1 half-open, 2 open.", "target")
+    for target, held in health.told()["targets"].items():
+        states.add(_STATES[held["state"]], target)
+    return [states]
+
+
+def ledger_rows(ledger: Ledger) -> list[Family]:
+    """How the ledger does, as a metric."""
+    rows = Family("ledger_rows", "gauge", "Rows of the ledger since the start, by what became of them.", "state")
+    told = ledger.told()
+    for state, count in (("written", told.written), ("waiting", told.waiting), ("lost", told.lost)):
+        rows.add(count, state)
+    return [rows]

@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 import stat
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -65,10 +66,15 @@ def connect(place: str) -> Database:
     try:
         return SQLite(path)
     except sqlite3.DatabaseError as cause:
-        if cause.sqlite_errorcode & 0xFF not in _NO_DATABASE:
+        if not put_aside(place, cause):
             raise
-    _put_aside(path)
     return SQLite(path)
+
+
+def faults() -> tuple[type[Exception], ...]:
+    """What is raised by a ledger that cannot be used."""
+    psycopg = sys.modules.get("psycopg")  # nobody else raises what it would
+    return (LedgerError, OSError, sqlite3.Error, *((psycopg.Error,) if psycopg else ()))
 
 
 def is_there(place: str) -> bool:
@@ -88,6 +94,7 @@ class SQLite:
         try:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("PRAGMA secure_delete = ON")  # what was said is gone when its days are over
             self._migrate()
         except BaseException:
             self._connection.close()
@@ -208,10 +215,15 @@ def _identity(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _put_aside(path: Path) -> None:
-    """Rename a file that is damaged, with what belongs to it, so that a new one can begin."""
+def put_aside(place: str, cause: Exception) -> bool:
+    """Rename the file, with what belongs to it, if this error says that it is damaged, so that a new one can begin."""
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is None or code & 0xFF not in _NO_DATABASE:
+        return False
+    path = Path(place).expanduser()
     aside = f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
     for ending in ("", "-wal", "-shm"):
-        if (part := path.with_name(path.name + ending)).exists():
-            part.rename(path.with_name(aside + ending))
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + ending).rename(path.with_name(aside + ending))
     _log.warning("The ledger is damaged. It was put aside as %s, and a new one begins.", path.with_name(aside))
+    return True

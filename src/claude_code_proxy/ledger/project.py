@@ -14,7 +14,7 @@ import orjson
 
 T = TypeVar("T")
 
-_PLACE: Final = re.compile(rb'orking directory: ((?:[^"\\]|\\[^n"])+)')
+_PLACE: Final = re.compile(rb'orking directory: ((?:[^"\\]|\\[^n])+)')
 _SESSIONS: Final = 1000
 _LOOKS: Final = 5
 """Requests of a session that are looked at: its first ones may be errands that say nothing of it."""

@@ -13,7 +13,7 @@ from claude_code_proxy.ledger.database import connect
 from claude_code_proxy.ledger.entry import COLUMNS, QUARTER, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from claude_code_proxy.ledger.database import Database
 
@@ -27,13 +27,16 @@ _KEYS: Final[dict[str, str]] = {
     "provider": "provider",
 }
 
-_SUMS: Final = """
+_COUNTED: Final = ("input", "output", "cache_read", "cache_write", "thinking")
+
+SUMS: Final = f"""
     COUNT(*) AS requests,
     SUM(CASE WHEN state IN ('ok', 'running') THEN 0 ELSE 1 END) AS errors,
-    SUM(input) AS input, SUM(output) AS output, SUM(cache_read) AS cache_read, SUM(cache_write) AS cache_write,
-    SUM(thinking) AS thinking, SUM(cost) AS cost,
+    {", ".join(f"CAST(SUM({name}) AS BIGINT) AS {name}" for name in _COUNTED)},
+    SUM(cost) AS cost,
     SUM(CASE WHEN cost IS NULL AND (input > 0 OR output > 0) THEN 1 ELSE 0 END) AS unpriced,
-    SUM(seconds) AS seconds, MAX(began) AS latest
+    SUM(seconds) AS seconds,
+    MAX(began) AS latest
 """
 
 
@@ -105,6 +108,10 @@ class Reader:
         """End the connection."""
         self._database.close()
 
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """What another question gives, in the SQL of `database`."""
+        return self._database.rows(sql, values)
+
     def one(self, id: str) -> Entry | None:  # noqa: A002 -- the row's own name for it
         """The request of this id."""
         found = self._database.rows(f"SELECT {_ALL} FROM requests WHERE id = ?", (id,))  # noqa: S608 -- names of ours
@@ -114,8 +121,8 @@ class Reader:
         """The latest of the chosen requests; `before` is when the last one of the page before began, and its id."""
         where, values = chosen.where()
         if before:
-            where += " AND (began < ? OR (began = ? AND id < ?))"
-            values += [before[0], before[0], before[1]]
+            where += " AND (began, id) < (?, ?)"
+            values += before
         found = self._database.rows(
             f"SELECT {_ALL} FROM requests WHERE {where} ORDER BY began DESC, id DESC LIMIT ?",  # noqa: S608
             (*values, most),
@@ -126,10 +133,10 @@ class Reader:
         """What the chosen requests come to, by day the oldest first, else the most expensive first."""
         where, values = chosen.where()
         rows = self._database.rows(
-            f"SELECT {_KEYS[by]} AS key, {_SUMS} FROM requests WHERE {where} GROUP BY 1",  # noqa: S608
+            f"SELECT {_KEYS[by]} AS key, {SUMS} FROM requests WHERE {where} GROUP BY 1",  # noqa: S608
             values,
         )
-        sums = [convert({**_told(row), "key": str(row["key"])}, Sum, strict=False) for row in rows]
+        sums = [convert({**told(row), "key": str(row["key"])}, Sum, strict=False) for row in rows]
         if by == "day":
             return sorted(_by_day(sums), key=lambda one: one.key)
         return sorted(sums, key=lambda one: (-(one.cost or 0), -(one.input + one.output), one.key))
@@ -137,8 +144,8 @@ class Reader:
     def total(self, chosen: Chosen) -> Sum:
         """What all of the chosen requests come to."""
         where, values = chosen.where()
-        (row,) = self._database.rows(f"SELECT {_SUMS} FROM requests WHERE {where}", values)  # noqa: S608
-        return convert({**_told(row), "key": "total"}, Sum, strict=False)
+        (row,) = self._database.rows(f"SELECT {SUMS} FROM requests WHERE {where}", values)  # noqa: S608
+        return convert({**told(row), "key": "total"}, Sum, strict=False)
 
     def captured(self, id: str) -> dict[str, bytes]:  # noqa: A002
         """The parts of a captured request, by their names."""
@@ -150,7 +157,7 @@ _ALL: Final = ", ".join(COLUMNS)
 _ADDED: Final = tuple(field.name for field in fields(Sum) if field.name not in {"key", "cost", "latest"})
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def told(row: dict[str, Any]) -> dict[str, Any]:
     """A row without what was not told at all."""
     return {name: value for name, value in row.items() if value is not None}
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from claude_code_proxy.ledger.database import connect
+from claude_code_proxy.ledger.database import connect, put_aside
 from claude_code_proxy.ledger.entry import COLUMNS, values
 from claude_code_proxy.ledger.owner import has_ended, this_process
 from claude_code_proxy.ledger.project import Projects
@@ -38,11 +38,17 @@ BATCH: Final = 500
 INTERVAL: Final = 0.5
 """Seconds between two batches."""
 
+FIRST: Final = 0.3
+"""Seconds that a start waits for a database."""
+
 LAST: Final = 3.0
 """Seconds for what is left at the end."""
 
 _RETRY: Final = (1.0, 2.0, 5.0, 10.0)
 """Seconds of patience after the first, second, … failure in a row; then always the last."""
+
+_LATEST: Final = 50
+"""Requests that have ended and are at hand without the database."""
 
 _WARN: Final = 60.0
 _CLEAN: Final = 3600.0
@@ -68,6 +74,22 @@ class Told(Struct, frozen=True):
     failing: str
 
 
+class _Waiting(Struct):
+    """A part of a capture that waits to be written, and the room that it was given."""
+
+    id: str
+    part: str
+    began: float
+    data: bytes | Callable[[], bytes]
+    size: int
+
+    def row(self) -> tuple[str, str, float, bytes]:
+        """Its values. It is made once, when its turn comes."""
+        if not isinstance(self.data, bytes):
+            self.data = self.data()
+        return self.id, self.part, self.began, self.data
+
+
 class Ledger:
     """The ledger of this process. `place` is a path or a URL; `days` are kept, `capture_days` of captures.
 
@@ -87,11 +109,12 @@ class Ledger:
         self._days, self._capture_days, self._clock, self._interval = days, capture_days, clock, interval
         self.projects = Projects()
         self._rows: deque[Entry] = deque()
-        self._captures: deque[tuple[str, str, float, bytes]] = deque()
-        self._held = 0
+        self._captures: deque[_Waiting] = deque()
+        self._taken = self._given = 0  # bytes: each counted by one thread only
         self._running: dict[str, Callable[[], Entry]] = {}
+        self._latest: deque[Entry] = deque(maxlen=_LATEST)
         self._noted: set[str] = set()
-        self._wake, self._end = threading.Event(), threading.Event()
+        self._wake, self._end, self._ready = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._database: Database | None = None
         self._written = self._lost = 0
@@ -99,10 +122,10 @@ class Ledger:
         self._warned = self._cleaned = float("-inf")
 
     def start(self) -> None:
-        """Begin to write. What is wrong with the place is told at once."""
-        self._wake.set()
+        """Begin to write. Blocks for a moment, so that what is wrong with the place is told before anything else."""
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
+        self._ready.wait(FIRST)
 
     def began(self, id: str, so_far: Callable[[], Entry]) -> None:  # noqa: A002 -- the row's own name for it
         """A request runs. `so_far` tells what is known of it, from another thread."""
@@ -113,6 +136,7 @@ class Ledger:
     def ended(self, entry: Entry) -> None:
         """A request is over; this is its row."""
         self._running.pop(entry.id, None)
+        self._latest.append(entry)
         if len(self._rows) >= MOST:
             self._lost += 1
             return
@@ -121,13 +145,28 @@ class Ledger:
         if not self._wake.is_set():
             self._wake.set()
 
-    def keep(self, id: str, part: str, began: float, data: bytes) -> None:  # noqa: A002
-        """Keep a part of a captured request: redacted, compressed."""
-        if self._held + len(data) > MOST_BYTES:
+    def reserve(self, size: int) -> bool:
+        """Make room for so many bytes of a capture; whether there is any. What there is none for is lost."""
+        if self._taken - self._given + size > MOST_BYTES:
             self._lost += 1
-            return
-        self._held += len(data)
-        self._captures.append((id, part, began, data))
+            return False
+        self._taken += size
+        return True
+
+    def release(self, size: int) -> None:
+        """Give room back that was not needed."""
+        self._taken -= size
+
+    def keep(self, id: str, part: str, began: float, data: bytes | Callable[[], bytes], held: int = 0) -> None:  # noqa: A002
+        """Keep a part of a captured request, masked and compressed, or what makes it so in the writer's thread.
+
+        `held`: bytes for which there is room already.
+        """
+        if isinstance(data, bytes) and not held:
+            held = len(data)
+            if not self.reserve(held):
+                return
+        self._captures.append(_Waiting(id, part, began, data, held))
 
     def running(self) -> list[Entry]:
         """What is known of the requests that this process is answering, the oldest first."""
@@ -135,6 +174,10 @@ class Ledger:
         for entry in entries:
             entry.owner = self.owner
         return entries
+
+    def latest(self) -> list[Entry]:
+        """The requests that this process has answered last, the oldest first."""
+        return list(self._latest)
 
     def told(self) -> Told:
         """How it does."""
@@ -150,6 +193,8 @@ class Ledger:
             _log.warning("The last %d rows of the ledger were not written: %s", waiting, self._failing or "no time")
 
     def _run(self) -> None:
+        self._turn()
+        self._ready.set()
         while not self._end.is_set():
             self._wake.wait(_CLEAN)
             self._wake.clear()
@@ -167,9 +212,9 @@ class Ledger:
     def _turn(self) -> bool:
         """Write a batch; whether that was possible."""
         ended = list(islice(self._rows, BATCH))
-        captured = list(islice(self._captures, BATCH))
         running = [entry for entry in self.running() if entry.id not in self._noted]
         try:
+            captured = [waiting.row() for waiting in islice(self._captures, BATCH)]
             database = self._opened()
             if statements := _statements((*running, *ended), captured):
                 database.write(*statements)
@@ -179,9 +224,8 @@ class Ledger:
             return False
         for _ in ended:
             self._rows.popleft()
-        for *_, data in captured:
-            self._captures.popleft()
-            self._held -= len(data)
+        for _ in captured:
+            self._given += self._captures.popleft().size
         self._noted.update(entry.id for entry in running)
         self._noted.intersection_update(self._running.copy())
         self._written += len(ended)
@@ -224,6 +268,8 @@ class Ledger:
         if self._database:
             self._database.close()
             self._database = None
+        if put_aside(self.place, cause):
+            return
         now = time.monotonic()
         if now - self._warned >= _WARN:
             self._warned = now

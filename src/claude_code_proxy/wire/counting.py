@@ -65,6 +65,11 @@ def count_surely(head: Head) -> int:
     return math.ceil(size / _BYTES_PER_TOKEN)
 
 
+def estimated(content: object) -> int:
+    """About how many tokens a piece of a request is, as Python values: a text, a block, a tool."""
+    return math.ceil(_size(content) / _BYTES_PER_TOKEN)
+
+
 def _text_size(content: object) -> int:
     """Bytes of the text, calls and results in content."""
     if isinstance(content, str):

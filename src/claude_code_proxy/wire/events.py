@@ -82,7 +82,8 @@ class Usage(Struct, frozen=True, gc=False):
     """Tokens so far: totals, not increments, in Anthropic's meaning.
 
     `input` leaves out what was read from or written to a cache: the whole prompt is
-    `input + cache_read + cache_write`. `output` includes `thinking`. None: the upstream did not say.
+    `input + cache_read + cache_write`. `output` includes `thinking`. `cost` is what the upstream says that the answer
+    cost, in USD. None: it did not say.
     """
 
     input: int | None = None
@@ -90,6 +91,7 @@ class Usage(Struct, frozen=True, gc=False):
     cache_read: int | None = None
     cache_write: int | None = None
     thinking: int | None = None
+    cost: float | None = None
 
     def updated(self, newer: Usage) -> Usage:
         """These totals with every figure that `newer` knows in place of the older one."""
@@ -99,6 +101,7 @@ class Usage(Struct, frozen=True, gc=False):
             self.cache_read if newer.cache_read is None else newer.cache_read,
             self.cache_write if newer.cache_write is None else newer.cache_write,
             self.thinking if newer.thinking is None else newer.thinking,
+            self.cost if newer.cost is None else newer.cost,
         )
 
 

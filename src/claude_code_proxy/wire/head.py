@@ -6,7 +6,6 @@ replacing `model` leaves every other byte of every other field as the client sen
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -28,6 +27,11 @@ _NULL: Final = Raw(b"null")
 _NAME: Final = re.compile(rb'\s*[{,]\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 """A field's name, after the value before it."""
 _END: Final = re.compile(rb"\s*}\s*")
+_HALF: Final = re.compile(rb"\\u([dD][89a-fA-F][\da-fA-F]{2})(\\u[dD][c-fC-F][\da-fA-F]{2})?")
+"""What may be half of a surrogate pair, and the half behind it."""
+_HALF_IN_BYTES: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+_ESCAPED: Final = rb"\ufffd"
+_BACKSLASH: Final = ord("\\")
 
 LARGE: Final = 4 << 20
 """Bytes of a body whose decoding would keep the other requests waiting: longer ones than any model's window."""
@@ -169,20 +173,30 @@ def _field(fields: dict[str, Raw], name: str, decoder: msgspec.json.Decoder[T], 
 
 
 def _mended(raw: bytes) -> bytes | None:
-    """The same JSON with U+FFFD for each half of a surrogate pair; None if that is not what is wrong with it.
+    """The same JSON with U+FFFD for each half of a surrogate pair; None if there is none.
 
-    JavaScript clients send such halves after cutting a string in the middle of an emoji.
+    JavaScript clients send such halves after cutting a string in the middle of an emoji. Every other byte stays.
     """
-    try:
-        value = json.loads(raw, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return None
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    mended = _HALF_IN_BYTES.sub(_ESCAPED.replace(b"\\", rb"\\"), _HALF.sub(_replaced, raw))
+    return None if mended == raw else mended
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)  # NaN and Infinity are not JSON
+def _replaced(found: re.Match[bytes]) -> bytes:
+    """What stands for what looks like half of a pair, or two."""
+    first, second = found.groups()
+    if _is_escaped(found.string, found.start()):
+        return found[0] if not second else rb"\u%b%b" % (first, _ESCAPED)
+    if second and first[1:2] in b"89abAB":
+        return found[0]
+    return _ESCAPED * 2 if second else _ESCAPED
+
+
+def _is_escaped(raw: bytes, at: int) -> bool:
+    """Whether the backslash at this place is escaped by those before it."""
+    before = at
+    while before and raw[before - 1] == _BACKSLASH:
+        before -= 1
+    return bool((at - before) % 2)
 
 
 def body_of(head: Head) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 
+from claude_code_proxy.wire.billed import cost_in
 from claude_code_proxy.wire.events import Stop, Usage
 from claude_code_proxy.wire.failure import error_event, failed, from_error
 from claude_code_proxy.wire.framing import BOM, LARGEST_EVENT, SSE, too_large
@@ -197,7 +198,7 @@ def usage_of(holder: object) -> Usage:
     thinking = fields(usage.get("output_tokens_details")).get("thinking_tokens")
     keys = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     given, said, read, written = (_count(usage.get(key)) for key in keys)
-    return Usage(given, said, read, written, _count(thinking))
+    return Usage(given, said, read, written, _count(thinking), cost_in(usage))
 
 
 def stop_of(holder: object) -> Stop:

@@ -91,5 +91,8 @@ def _tables(settings: Settings) -> str:
         "aliases": bool(tables.aliases),
         "fallbacks": bool(tables.fallbacks),
         "models": bool(settings.models),
+        "prices": bool(settings.prices),
     }
-    return ", ".join(name if name == "models" else f"routing.{name}" for name, there in held.items() if there)
+    return ", ".join(
+        name if name in {"models", "prices"} else f"routing.{name}" for name, there in held.items() if there
+    )

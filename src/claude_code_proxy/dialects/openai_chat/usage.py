@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from claude_code_proxy.wire.billed import cost_in
 from claude_code_proxy.wire.events import Usage
 from claude_code_proxy.wire.json_text import MOST, fields
 
@@ -37,7 +38,7 @@ def usage_in(chunk: dict[str, Any]) -> Usage | None:
         completion += thinking
     if prompt is not None:
         prompt = max(0, prompt - (read or 0) - (written or 0))
-    return Usage(prompt, completion, read, written, thinking)
+    return Usage(prompt, completion, read, written, thinking, cost_in(usage))
 
 
 def _count(counts: dict[str, Any], name: str) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from claude_code_proxy.wire.billed import cost_in
 from claude_code_proxy.wire.events import Usage
 from claude_code_proxy.wire.json_text import MOST, fields
 
@@ -25,7 +26,7 @@ def usage_in(response: dict[str, Any]) -> Usage | None:
         answer += thinking
     if prompt is not None:
         prompt = max(0, prompt - (read or 0) - (written or 0))
-    return Usage(prompt, answer, read, written, thinking)
+    return Usage(prompt, answer, read, written, thinking, cost_in(usage))
 
 
 def _count(counts: dict[str, Any], name: str) -> int | None:

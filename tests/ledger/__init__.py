@@ -1,0 +1,1 @@
+"""The ledger: its databases, its writer, and a server that keeps one."""
