@@ -40,6 +40,7 @@ PAGES = {
     "missing": "/dashboard/request/none",
     "said": "",
 }
+TALL = (1280, 1240)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 SESSION = "5e55104e-0000-4000-8000-000000000001"
 SYSTEM = "You are Claude Code. Primary working directory: /home/ada/src/engine"
@@ -99,10 +100,10 @@ async def shot(browser: Browser, url: str, view: View, to: Path) -> None:
         wider = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if wider > 0:
             print(f"{name} at {size[0]} is {wider} px too wide")
-        await page.screenshot(path=to, full_page=True)
+        await page.screenshot(path=to, full_page=view in VIEWS.values())
 
 
-SHOWN = {"dashboard": View("overview", WIDE, "light"), "dashboard-request": View("said", WIDE, "dark")}
+SHOWN = {"dashboard": View("overview", TALL, "light"), "dashboard-request": View("said", TALL, "dark")}
 VIEWS = {
     f"{page}-{size[0]}-{scheme}": View(page, size, scheme)
     for page in PAGES
