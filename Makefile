@@ -1,4 +1,4 @@
-.PHONY: test site load soak fuzz mutants matrix-newest lint format prices lock audit sbom
+.PHONY: test site load soak bench bench-micro fuzz mutants matrix-newest lint format prices lock audit sbom
 
 UV ?= uv
 
@@ -16,6 +16,12 @@ load:    ## a minute of each load, with its figures held against what is promise
 
 soak:    ## 20,000 requests of every kind, and what is left of them
 	SOAK=20000 $(UV) run --group dev pytest tests/load/test_soak.py
+
+bench:   ## what the proxy costs beside a bare one and beside others that are installed, into docs/performance.md
+	$(UV) run --group dev python benchmarks/run.py $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-micro: ## framing, decoders, encoder, conversion, routing: each on its own
+	$(UV) run --group bench pytest -o pythonpath=benchmarks benchmarks/micro --benchmark-only --benchmark-disable-gc
 
 fuzz:    ## every fuzz target for SECONDS=60 each, or TARGETS="framing visitors"
 	$(UV) run --group dev python tests/fuzz/run.py --seconds $(or $(SECONDS),60) $(TARGETS)

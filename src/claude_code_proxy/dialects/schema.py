@@ -9,9 +9,11 @@ Sources: FunctionDeclaration and Schema in the google-genai SDK 3.4, read Novemb
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from urllib.parse import unquote
 
+import msgspec
 import orjson
 from msgspec import Struct
 
@@ -60,6 +62,9 @@ _TOLD: Final = (
 )
 """Constraints worth a word in the description where the form has no keyword for them."""
 
+_LARGEST_KEPT: Final = 16 << 10
+"""Bytes of a schema, of which what was made is kept."""
+
 _MOST_COUNTED: Final = 2**31 - 1
 _LONGEST_WORD: Final = 200
 _TYPES: Final = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
@@ -68,10 +73,21 @@ _SHAPES: Final = frozenset({"type", "properties", "items", "enum", "const", "any
 
 
 def trimmed(schema: Mapping[str, Any], form: Form) -> Schema:
-    """The schema of a tool's input as `form` takes it; empty if the tool takes no arguments.
+    """The schema of a tool's input as `form` takes it; empty if the tool takes no arguments. Not to be changed.
 
-    Its root is always an object with properties.
+    Its root is always an object with properties. A session offers the same tools with each of its requests, so what was
+    made of a schema is kept.
     """
+    said = msgspec.json.encode(schema)
+    return _kept(said, form) if len(said) <= _LARGEST_KEPT else _made(schema, form)
+
+
+@lru_cache(maxsize=1024)
+def _kept(schema: bytes, form: Form) -> Schema:
+    return _made(msgspec.json.decode(schema), form)
+
+
+def _made(schema: Mapping[str, Any], form: Form) -> Schema:
     root = dict(schema)
     if root and not root.keys() & (_SHAPES | _ANNOTATIONS) and all(isinstance(one, dict) for one in root.values()):
         root = {"type": "object", "properties": root}  # the properties alone, as some MCP servers have them

@@ -98,16 +98,8 @@ class LeakedCalls:
         self._count = 0
 
     def feed(self, event: Event, /) -> Sequence[Event]:
-        if isinstance(event, Usage):
-            return (event,)
-        if isinstance(event, Thinking):
-            self._thoughts.append(event.text)
-        elif isinstance(event, ToolCall):
-            self._called = True
-        elif isinstance(event, Stop) and event.reason != "max_tokens":
-            return (*self._flush(cut=False), *self._thought_calls(), event)
         if not isinstance(event, Text):
-            return (*self._flush(cut=isinstance(event, Stop) and event.reason == "max_tokens"), event)
+            return self._beside_text(event)
         text = event.text
         if self._midline and "\n" not in text:  # nearly always: nothing begins here
             return (event,)
@@ -124,6 +116,18 @@ class LeakedCalls:
 
     def close(self) -> Sequence[Event]:
         return self._flush(cut=True)
+
+    def _beside_text(self, event: Event) -> Sequence[Event]:
+        if isinstance(event, Usage):
+            return (event,)
+        if isinstance(event, Thinking):
+            self._thoughts.append(event.text)
+        elif isinstance(event, ToolCall):
+            self._called = True
+        elif isinstance(event, Stop):
+            cut = event.reason == "max_tokens"
+            return (*self._flush(cut=cut), *(() if cut else self._thought_calls()), event)
+        return (*self._flush(cut=False), event)
 
     def _thought_calls(self) -> list[Event]:
         """The calls that end the reasoning of a reply without any other: its server took them for thoughts."""
