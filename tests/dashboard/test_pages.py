@@ -250,3 +250,20 @@ def test_the_script_writes_texts_only() -> None:
         r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|setAttribute|localStorage", script
     )
     assert "textContent" in script
+
+
+@pytest.mark.fault("S-09")
+async def test_no_page_holds_a_key(here: Callable[..., Here]) -> None:
+    secrets = {"OPENAI_API_KEY": "canary-openai-zq81", "PROXY_API_KEY": "canary-of-the-proxy-wv72"}
+    place = here(**secrets)
+    paths = (
+        *LISTS,
+        "/dashboard/requests.csv?range=all",
+        "/dashboard/request/req_000000000000000000000001",
+        "/dashboard/x",
+    )
+    for path in paths:
+        answer = await place.ask(path, authorization=f"Bearer {secrets['PROXY_API_KEY']}")
+        assert answer.status in {200, 404}
+        assert b"canary" not in answer.body
+        assert not any("canary" in value for value in answer.headers.values())
