@@ -83,17 +83,18 @@ _TEXTS: Final = tuple(field.name for field in fields(Entry) if field.type is str
 def bounded(entry: Entry) -> Entry:
     """The same entry, its texts such as they are kept."""
     for name in _TEXTS:
-        setattr(entry, name, _kept(getattr(entry, name)))
+        setattr(entry, name, kept(getattr(entry, name)))
     return entry
 
 
 def values(entry: Entry) -> tuple[Any, ...]:
     """The row's values in the order of `COLUMNS`, such as every database takes."""
     entry.quarter = int(entry.began // QUARTER)
-    return tuple(_kept(value) for value in astuple(entry))
+    return tuple(kept(value) for value in astuple(entry))
 
 
-def _kept(value: object) -> object:
+def kept(value: Any) -> Any:
+    """A value such as it is kept: every database takes it."""
     if isinstance(value, str):
         return _NOT_KEPT.sub("?", value[:LONGEST])
     if isinstance(value, int):
