@@ -107,6 +107,19 @@ def test_what_was_really_sent_is_read_the_same_without_its_words(dialect: str, f
     assert UNSIGNED.sub(b"", shaped(bare)) == UNSIGNED.sub(b"", shaped(real))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig", "latin-1"])
+def test_json_in_another_encoding_is_as_long_as_it_was(encoding: str) -> None:
+    data = json.dumps({"é": "é quokka"}, ensure_ascii=False).encode(encoding)
+    out = shaped(data)
+    assert len(out) == len(data)
+    assert WORD.encode() not in out
+
+
+def test_what_is_nested_deeply_has_no_words_either() -> None:
+    data = b"[" * 100_000 + b'"quokka"' + b"]" * 100_000
+    assert shaped(data) == data.replace(b"quokka", b"xxxxxx")
+
+
 KEPT: dict[str, Any] = {
     "a tool": {"tools": [{"name": WORD, "input_schema": {"type": "object", "properties": {WORD: {"enum": [WORD]}}}}]},
     "a model": {"model": WORD},
