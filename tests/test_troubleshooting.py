@@ -22,6 +22,7 @@ ELSEWHERE = {
     "cli/init/asking.py": "questions",
     "cli/certify": "what it asks models, and its report: docs/certify.md",
     "cli/doctor": "each has its fix beside it",
+    "http/status.py": "for Prometheus",
     "metrics.py": "for Prometheus",
     "dialects/limits.py": "patterns of what providers say; what is said to clients is tested below",
     "dialects/errors.py": "the same",

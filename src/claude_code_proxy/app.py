@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from claude_code_proxy.calibration import Calibration
 from claude_code_proxy.catalogue import Catalogue
+from claude_code_proxy.dashboard.endpoint import Dashboard
 from claude_code_proxy.gateway import Known, preparations
 from claude_code_proxy.health import Health
 from claude_code_proxy.http.admission import Admission
@@ -27,7 +28,7 @@ from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
 from claude_code_proxy.http.passage import Passage
 from claude_code_proxy.http.status import METRICS, STATUS, Status, breaker_states, ledger_rows
-from claude_code_proxy.http.surface import COUNT_TOKENS, MESSAGES, MODELS, Surface
+from claude_code_proxy.http.surface import COUNT_TOKENS, DASHBOARD, MESSAGES, MODELS, Surface
 from claude_code_proxy.http.watchdog import watched
 from claude_code_proxy.ledger.writer import Ledger
 from claude_code_proxy.metrics import Metrics
@@ -56,6 +57,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     prepared, calibration, health = preparations(pool), Calibration(), Health()
     metrics = _counted(settings)
     metrics.add_source(lambda: breaker_states(health))
+    dashboard = Dashboard(lambda: surface.settings, metrics, health, lambda: drain.begun)
 
     def endpoints(settings: Settings, catalogue: Catalogue) -> dict[str, Endpoint]:
         known = Known(prepared, catalogue.limits, calibration, health)
@@ -66,6 +68,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
             MODELS: Models(settings, catalogue, metrics),
             STATUS: status,
             METRICS: status,
+            DASHBOARD: dashboard,
         }
 
     catalogue = Catalogue(settings, pool)

@@ -129,7 +129,7 @@ def test_what_is_built_holds_the_package_and_nothing_else(built: list[str]) -> N
     meta = r"|src|pyproject\.toml(\.orig)?|README\.md|LICENSE|PKG-INFO|"
     assert [name for name in built if not re.fullmatch(kept + meta, name)] == []
     endings = {Path(name).suffix for name in built if "dist-info" not in name and not name.endswith("/")}
-    assert endings <= {".py", ".toml", ".typed", ".md", ".orig", ""}
+    assert endings <= {".py", ".toml", ".json", ".typed", ".md", ".orig", ""}
     assert "claude_code_proxy/providers.toml" in built
 
 

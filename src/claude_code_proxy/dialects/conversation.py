@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -40,14 +40,17 @@ def blocks_of(content: object) -> Sequence[Content]:
     """Content as blocks, whichever of its two forms it has; what is neither has none."""
     if isinstance(content, str):
         return ({"type": "text", "text": content},)
-    return cast("list[Content]", [block for block in items(content) if isinstance(block, dict)])
+    blocks: list[Content] = items(content)
+    for block in blocks:
+        if type(block) is not dict:  # one in a document, where nothing is checked
+            return [one for one in blocks if type(one) is dict]
+    return blocks
 
 
-def blocks_in(turns: Sequence[Message]) -> Iterator[Content]:
+def blocks_in(turns: Sequence[Message]) -> Sequence[Content]:
     """The blocks of these turns, without those of system messages among them."""
-    for message in turns:
-        if message["role"] != "system":
-            yield from blocks_of(message["content"])
+    said = [message["content"] for message in turns if message["role"] != "system"]
+    return blocks_of(said[0]) if len(said) == 1 else [block for content in said for block in blocks_of(content)]
 
 
 def results_of(turns: Sequence[Message], calls: Sequence[str]) -> list[Content | None]:
@@ -57,8 +60,8 @@ def results_of(turns: Sequence[Message], calls: Sequence[str]) -> list[Content |
     """
     results: dict[str, list[Content]] = {ident: [] for ident in calls}
     for block in blocks_in(turns):
-        if block.get("type") == "tool_result" and block["tool_use_id"] in results:
-            results[block["tool_use_id"]].append(block)
+        if block.get("type") == "tool_result" and (mine := results.get(block["tool_use_id"])) is not None:
+            mine.append(block)
     found: list[Content | None] = []
     for ident in calls:
         mine = results[ident]
@@ -76,8 +79,7 @@ def words_of(block: Content) -> str:
     """The same without a word on whether the tool failed, for where that is told in another way."""
     if isinstance(content := block.get("content"), str):
         return content or NO_OUTPUT
-    texts = [as_text(inner) for inner in blocks_of(content)]
-    return "\n".join(text for text in texts if text) or NO_OUTPUT
+    return "\n".join(filter(None, map(as_text, blocks_of(content)))) or NO_OUTPUT
 
 
 def text_in(block: Content) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,7 @@ _UPSTREAM_ID: Final[dict[str, re.Pattern[str]]] = {
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
+@lru_cache(1024)
 def upstream_name(name: str, *, word: bool = False) -> str:
     """The name a tool is offered under: its own, or a short one with a hash of it.
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from claude_code_proxy.gateway import Exchange
     from claude_code_proxy.http.asgi import Scope
+    from claude_code_proxy.http.stream import EventStream
     from claude_code_proxy.ledger.capture import Capture
     from claude_code_proxy.ledger.entry import Entry
     from claude_code_proxy.tables import Price
@@ -43,7 +44,7 @@ class Record:
     __slots__ = (
         *("_counted", "_headers", "_metrics", "_place", "_scope", "_since", "_started"),
         *("capture", "endpoint", "exchange", "failed", "first", "head", "kind", "model", "prices", "project"),
-        *("received", "request_id", "seconds", "sent", "status", "target"),
+        *("received", "request_id", "seconds", "sent", "status", "stream", "target"),
     )
 
     def __init__(self, scope: Scope, metrics: Metrics | None = None, endpoint: str = "other") -> None:
@@ -59,6 +60,7 @@ class Record:
         self.failed: Failed | None = None
         self.head: Head | None = None
         self.exchange: Exchange | None = None
+        self.stream: EventStream | None = None
         self.capture: Capture | None = None
         self._counted: str | None = None
         self._headers: dict[str, str] | None = None

@@ -56,9 +56,13 @@ def keep_private(scope: Scope, settings: Settings) -> None:
     """
     if settings.proxy_api_key or settings.proxy_open:
         return
-    place = settings.proxy_published_on or str((scope.get("server") or ("",))[0])
-    if not _is_here(place):
+    if not is_near(scope, settings):
         raise error("permission_error", f"Refused: others can reach the proxy here. {_FIX}", final=True)
+
+
+def is_near(scope: Scope, settings: Settings) -> bool:
+    """Whether a request came in where only this machine can."""
+    return _is_here(settings.proxy_published_on or str((scope.get("server") or ("",))[0]))
 
 
 def open_at(host: str, settings: Settings) -> str:

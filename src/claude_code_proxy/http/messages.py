@@ -87,7 +87,7 @@ class Messages:
                 if record.capture:
                     record.capture.begun()
 
-            stream = EventStream(
+            record.stream = stream = EventStream(
                 self._served(exchange, let_go),
                 record.request_id,
                 exchange.headers,

@@ -32,7 +32,7 @@ def row_of(record: Record, since: float) -> Entry:
         kind=record.kind,
         stream=int(bool(record.head and record.head.stream)),
         received=record.received,
-        sent=record.sent,
+        sent=record.stream.sent if record.stream else record.sent,
         first=record.first,
         status=record.status,
     )

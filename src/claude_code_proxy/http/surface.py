@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 COUNT_TOKENS: Final = "/v1/messages/count_tokens"
 MESSAGES: Final = "/v1/messages"
 MODELS: Final = "/v1/models"
+DASHBOARD: Final = "/dashboard"
 
 _METHODS: Final = {MESSAGES: "POST", COUNT_TOKENS: "POST", MODELS: "GET", STATUS: "GET", METRICS: "GET"}
+"""The one method of each endpoint; one that is not here has several."""
 
 
 def split(path: str) -> tuple[str, str] | None:
@@ -47,6 +49,8 @@ def split(path: str) -> tuple[str, str] | None:
     before, found, after = path.partition(MODELS)
     if found and (not after or after.startswith("/")):  # the id of a model may follow
         return _pin(before), MODELS
+    if path == DASHBOARD or path.startswith(f"{DASHBOARD}/"):
+        return "", DASHBOARD
     return None
 
 
@@ -102,7 +106,7 @@ class Surface:
             await self._pages(scope, receive, send)
             return
         pinned, endpoint = place
-        if scope["method"] != (method := _METHODS[endpoint]):
+        if scope["method"] != (method := _METHODS.get(endpoint, str(scope["method"]))):
             refusal = Failed("invalid_request_error", f"Use {method} here.", 405, ((b"allow", method.encode()),))
             await answered(_fail(ApiError(refusal)), send, Record(scope, self._metrics))
             return

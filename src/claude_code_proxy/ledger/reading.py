@@ -29,7 +29,7 @@ _KEYS: Final[dict[str, str]] = {
 
 _COUNTED: Final = ("input", "output", "cache_read", "cache_write", "thinking")
 
-_SUMS: Final = f"""
+SUMS: Final = f"""
     COUNT(*) AS requests,
     SUM(CASE WHEN state IN ('ok', 'running') THEN 0 ELSE 1 END) AS errors,
     {", ".join(f"CAST(SUM({name}) AS BIGINT) AS {name}" for name in _COUNTED)},
@@ -121,8 +121,8 @@ class Reader:
         """The latest of the chosen requests; `before` is when the last one of the page before began, and its id."""
         where, values = chosen.where()
         if before:
-            where += " AND (began < ? OR (began = ? AND id < ?))"
-            values += [before[0], before[0], before[1]]
+            where += " AND (began, id) < (?, ?)"
+            values += before
         found = self._database.rows(
             f"SELECT {_ALL} FROM requests WHERE {where} ORDER BY began DESC, id DESC LIMIT ?",  # noqa: S608
             (*values, most),
@@ -133,10 +133,10 @@ class Reader:
         """What the chosen requests come to, by day the oldest first, else the most expensive first."""
         where, values = chosen.where()
         rows = self._database.rows(
-            f"SELECT {_KEYS[by]} AS key, {_SUMS} FROM requests WHERE {where} GROUP BY 1",  # noqa: S608
+            f"SELECT {_KEYS[by]} AS key, {SUMS} FROM requests WHERE {where} GROUP BY 1",  # noqa: S608
             values,
         )
-        sums = [convert({**_told(row), "key": str(row["key"])}, Sum, strict=False) for row in rows]
+        sums = [convert({**told(row), "key": str(row["key"])}, Sum, strict=False) for row in rows]
         if by == "day":
             return sorted(_by_day(sums), key=lambda one: one.key)
         return sorted(sums, key=lambda one: (-(one.cost or 0), -(one.input + one.output), one.key))
@@ -144,8 +144,8 @@ class Reader:
     def total(self, chosen: Chosen) -> Sum:
         """What all of the chosen requests come to."""
         where, values = chosen.where()
-        (row,) = self._database.rows(f"SELECT {_SUMS} FROM requests WHERE {where}", values)  # noqa: S608
-        return convert({**_told(row), "key": "total"}, Sum, strict=False)
+        (row,) = self._database.rows(f"SELECT {SUMS} FROM requests WHERE {where}", values)  # noqa: S608
+        return convert({**told(row), "key": "total"}, Sum, strict=False)
 
     def captured(self, id: str) -> dict[str, bytes]:  # noqa: A002
         """The parts of a captured request, by their names."""
@@ -157,7 +157,7 @@ _ALL: Final = ", ".join(COLUMNS)
 _ADDED: Final = tuple(field.name for field in fields(Sum) if field.name not in {"key", "cost", "latest"})
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def told(row: dict[str, Any]) -> dict[str, Any]:
     """A row without what was not told at all."""
     return {name: value for name, value in row.items() if value is not None}
 

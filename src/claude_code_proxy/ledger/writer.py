@@ -50,6 +50,9 @@ LAST: Final = 3.0
 _RETRY: Final = (1.0, 2.0, 5.0, 10.0)
 """Seconds of patience after the first, second, … failure in a row; then always the last."""
 
+_LATEST: Final = 50
+"""Requests that have ended and are at hand without the database."""
+
 _WARN: Final = 60.0
 _CLEAN: Final = 3600.0
 _DAY: Final = 86_400.0
@@ -112,6 +115,7 @@ class Ledger:
         self._captures: deque[_Waiting] = deque()
         self._taken = self._given = 0  # bytes: each counted by one thread only
         self._running: dict[str, Callable[[], Entry]] = {}
+        self._latest: deque[Entry] = deque(maxlen=_LATEST)
         self._noted: set[str] = set()
         self._wake, self._end, self._ready = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -135,6 +139,7 @@ class Ledger:
     def ended(self, entry: Entry) -> None:
         """A request is over; this is its row."""
         self._running.pop(entry.id, None)
+        self._latest.append(entry)
         if len(self._rows) >= MOST:
             self._lost += 1
             return
@@ -172,6 +177,10 @@ class Ledger:
         for entry in entries:
             entry.owner = self.owner
         return entries
+
+    def latest(self) -> list[Entry]:
+        """The requests that this process has answered last, the oldest first."""
+        return list(self._latest)
 
     def told(self) -> Told:
         """How it does."""

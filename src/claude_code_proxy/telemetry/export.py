@@ -1,10 +1,11 @@
-"""The only user of OpenTelemetry's SDK: spans and points of requests that are over, sent by threads of its own."""
+"""The only user of OpenTelemetry's SDK: spans and points of requests that are over, made beside the event loop."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.context import Context
@@ -40,6 +41,15 @@ LAST: Final = 3.0
 _HOPELESS: Final = 0.5
 """The same for one that took nothing the last time."""
 
+_PAUSE: Final = 0.5
+"""Seconds between two looks at what is to be told."""
+
+_BREATHE: Final = 16
+"""Requests that are told of in one go."""
+
+_MOST_WAITING: Final = 10_000
+"""Requests that wait to be told of; beyond that the oldest are not."""
+
 _NAME: Final = "claude-code-proxy"
 _UNNAMED: Final = "unknown_service"
 
@@ -69,11 +79,26 @@ class Export:
                 for name, told in conventions.METRICS.items()
             }
             self._ends.append(reader.shutdown)
+        self._waiting: deque[Outcome] = deque(maxlen=_MOST_WAITING)
+        self._over = threading.Event()
+        self._worker = threading.Thread(target=self._work, name="telemetry", daemon=True)
+        self._worker.start()
 
     def ended(self, outcome: Outcome) -> None:
-        """A request is over. Only queues what is to be told."""
-        if outcome.endpoint != conventions.ENDPOINT:
-            return
+        """A request is over. It is only queued: what is told of it is made beside the event loop."""
+        if outcome.endpoint == conventions.ENDPOINT:
+            self._waiting.append(outcome)
+
+    def _work(self) -> None:
+        over = False
+        while not over:
+            over = self._over.wait(_PAUSE)
+            for number in range(len(self._waiting)):
+                self._tell(self._waiting.popleft())
+                if number % _BREATHE == _BREATHE - 1:
+                    time.sleep(0)  # the event loop goes before
+
+    def _tell(self, outcome: Outcome) -> None:
         if self._spans:
             self._spans.add(outcome)
         if self._points:
@@ -82,6 +107,8 @@ class Export:
 
     def close(self) -> None:
         """Send what is left, as far as the collector takes it in time: its threads end with the process."""
+        self._over.set()
+        self._worker.join(LAST)
         threads = [threading.Thread(target=end, daemon=True) for end in self._ends]
         for thread in threads:
             thread.start()

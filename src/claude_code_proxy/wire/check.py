@@ -108,10 +108,8 @@ def no_thread() -> ApiError:
     return ApiError(Failed("invalid_request_error", message, 400, details=details))
 
 
-def _check_message(message: Any, *where: str | int) -> None:
-    kind: type[Any] = type(message)  # pyright: ignore[reportUnknownVariableType]
-    if kind is not dict:
-        _object(message, *where)
+def _check_message(value: object, *where: str | int) -> None:
+    message = fields(value) or _object(value, *where)
     if message.get("role") not in _ROLES:
         raise _error(f"must be one of {', '.join(_ROLES)}", *where, "role")
     content = message.get("content")
@@ -122,19 +120,16 @@ def _check_message(message: Any, *where: str | int) -> None:
 
 def _check_content(content: object, kinds: tuple[type, ...], *where: str | int) -> None:
     """Content of one of these kinds. That which is a list has blocks, that which is a string none."""
-    kind = type(content)
-    if kind is list:
-        _check_blocks(items(content), where)
-    elif kind not in kinds:
+    if blocks := items(content):
+        _check_blocks(blocks, where)
+    elif type(content) not in kinds:
         _expect(content, kinds, *where)
 
 
 def _check_blocks(blocks: list[Any], where: tuple[str | int, ...]) -> None:
     """Most of a request are blocks: what is right with them is asked for in as few steps as can be."""
-    for n, block in enumerate(blocks):
-        found: type[Any] = type(block)  # pyright: ignore[reportUnknownVariableType]
-        if found is not dict:
-            _object(block, *where, n)
+    for n, value in enumerate(blocks):
+        block = fields(value) or _object(value, *where, n)
         kind = block.get("type")
         if type(kind) is not str:
             raise _wrong(kind, (str,), *where, n, "type")

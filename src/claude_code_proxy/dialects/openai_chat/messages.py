@@ -135,12 +135,12 @@ def _answers(
     marks: Marks,
 ) -> Iterator[dict[str, Any]]:
     """A run of user and system messages: first a result for every call, in the calls' order, then the rest."""
-    answered = {call.ident for call in calls}
-    later: list[Part] = []
-    for call, result in zip(calls, results_of(turns, [call.ident for call in calls]), strict=True):
+    idents = [call.ident for call in calls]
+    answered = set(idents)
+    parts: list[Part] = []
+    for call, result in zip(calls, results_of(turns, idents), strict=True):
         yield _tool_message(call.sent, NO_RESULT if result is None else result_text(result), marks, result)
-        later += _result_media(result, quirks) if result else ()
-    parts = later
+        parts += _result_media(result, quirks) if result else ()
     for message in turns:
         if message["role"] == "system":
             text = system_text(message["content"])
@@ -165,9 +165,10 @@ def _user(parts: Sequence[Part], marks: Marks) -> Iterator[dict[str, Any]]:
     """One user message; a plain string where it is all text, since many servers take nothing else."""
     if marks and parts:
         yield {"role": "user", "content": list(parts)}
-    elif all(part["type"] == "text" for part in parts):
-        text = "\n\n".join(part["text"] for part in parts)
-        if text:
+        return
+    texts = [part["text"] for part in parts if part["type"] == "text"]
+    if len(texts) == len(parts):
+        if text := "\n\n".join(texts):
             yield {"role": "user", "content": text}
     else:
         yield {"role": "user", "content": list(parts)}

@@ -16,6 +16,7 @@ from claude_code_proxy.dialects.errors import failure_inside
 from claude_code_proxy.dialects.models import rule_of
 from claude_code_proxy.dialects.openai_chat.calls import Calls
 from claude_code_proxy.dialects.openai_chat.leaks import LeakedCalls
+from claude_code_proxy.dialects.openai_chat.plain import plain_text
 from claude_code_proxy.dialects.openai_chat.quirks import MAX_STOPS, quirks_of
 from claude_code_proxy.dialects.openai_chat.reasoning import add_details, text_of
 from claude_code_proxy.dialects.openai_chat.shim import SchemaCalls
@@ -70,24 +71,6 @@ STOP_REASONS: Final[dict[str, StopReason]] = {
 
 _BROKEN: Final = frozenset({"error", "network_error", "insufficient_system_resource", "abort"})
 """Finish reasons that say the provider itself failed in the middle of the reply."""
-
-_PLAIN_CHUNK: Final = frozenset(
-    {
-        "choices",
-        "created",
-        "id",
-        "model",
-        "object",
-        "obfuscation",
-        "provider",
-        "service_tier",
-        "system_fingerprint",
-        "usage",
-    }
-)
-"""The fields of a chunk that say nothing beside its choices; a chunk with others is looked through."""
-
-_PLAIN_DELTA: Final = frozenset({"role", "content"})
 
 _NOT_JSON: Final = failed("api_error", "The upstream sent something that is not JSON.", status=502)
 
@@ -179,6 +162,9 @@ class ChatDecoder:
             return (_NOT_JSON,)
         if data == b"[DONE]":
             return self._end(self._finish or "stop")
+        if not self._pending and (text := plain_text(data)):
+            self._said_chars += len(text)
+            return (Text(text),)
         try:
             chunk = loads(data)
         except ValueError:
@@ -186,9 +172,6 @@ class ChatDecoder:
             return ()
         if not isinstance(chunk, dict):
             return (_NOT_JSON,)
-        if text := self._plain_text(chunk):
-            self._said_chars += len(text)
-            return (Text(text),)
         if chunk.get("error") or fields(chunk.get("base_resp")).get("status_code"):
             return (failure_inside(chunk),)
         return list(self._events(chunk))
@@ -197,20 +180,6 @@ class ChatDecoder:
         if self._finish:
             return self._end(self._finish)
         return (_NOT_JSON,) if self._garbled else ()
-
-    def _plain_text(self, chunk: dict[str, Any]) -> str:
-        """The text of a chunk that holds nothing else, while nothing is pending: nearly every chunk is one."""
-        choices = chunk.get("choices")
-        if self._pending or type(choices) is not list or len(choices) != 1 or not _PLAIN_CHUNK.issuperset(chunk):
-            return ""
-        choice = choices[0]
-        if type(choice) is not dict or choice.get("finish_reason") or choice.get("index"):
-            return ""
-        delta = choice.get("delta")
-        if type(delta) is not dict or (len(delta) > 1 and any(delta[key] for key in delta.keys() - _PLAIN_DELTA)):
-            return ""
-        text = delta.get("content")
-        return text if type(text) is str and paired(text) is text and not chunk.get("usage") else ""
 
     @property
     def _pending(self) -> bool:
