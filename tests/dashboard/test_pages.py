@@ -76,7 +76,7 @@ FILTERS = [
     ("provider", "ollama", lambda one: one.provider == "ollama"),
     ("model", "gpt-5.1-codex", lambda one: one.model == "gpt-5.1-codex"),
     ("state", "timeout", lambda one: one.state == "timeout"),
-    ("project", "/home/ada/work/billing", lambda one: one.project == "/home/ada/work/billing"),
+    ("project", "/home/ada/src/billing", lambda one: one.project == "/home/ada/src/billing"),
     ("text", "BILLING", lambda one: "billing" in one.project),
     ("text", "100%_", lambda one: False),
     ("session", "00000002-5b1c-4d2e-9f00-000000000002", lambda one: one.session.startswith("00000002")),

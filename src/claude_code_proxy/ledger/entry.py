@@ -77,6 +77,16 @@ class Entry(Struct, kw_only=True):
 COLUMNS: Final = tuple(field.name for field in fields(Entry))
 
 
+_TEXTS: Final = tuple(field.name for field in fields(Entry) if field.type is str)
+
+
+def bounded(entry: Entry) -> Entry:
+    """The same entry, its texts such as they are kept."""
+    for name in _TEXTS:
+        setattr(entry, name, _kept(getattr(entry, name)))
+    return entry
+
+
 def values(entry: Entry) -> tuple[Any, ...]:
     """The row's values in the order of `COLUMNS`, such as every database takes."""
     entry.quarter = int(entry.began // QUARTER)

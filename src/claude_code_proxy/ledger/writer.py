@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from claude_code_proxy.ledger.database import connect, put_aside
-from claude_code_proxy.ledger.entry import COLUMNS, values
+from claude_code_proxy.ledger.entry import COLUMNS, bounded, values
 from claude_code_proxy.ledger.owner import has_ended, this_process
 from claude_code_proxy.ledger.project import Projects
 
@@ -139,7 +139,7 @@ class Ledger:
     def ended(self, entry: Entry) -> None:
         """A request is over; this is its row."""
         self._running.pop(entry.id, None)
-        self._latest.append(entry)
+        self._latest.append(bounded(entry))
         if len(self._rows) >= MOST:
             self._lost += 1
             return
@@ -173,7 +173,7 @@ class Ledger:
 
     def running(self) -> list[Entry]:
         """What is known of the requests that this process is answering, the oldest first."""
-        entries = [so_far() for so_far in self._running.copy().values()]
+        entries = [bounded(so_far()) for so_far in self._running.copy().values()]
         for entry in entries:
             entry.owner = self.owner
         return entries
