@@ -35,6 +35,9 @@ MOST_BYTES: Final = 64 << 20
 BATCH: Final = 500
 """Rows that are written at once."""
 
+PARTS: Final = 50
+"""Parts of captures that are masked, compressed and written at once: no row waits long for them."""
+
 INTERVAL: Final = 0.5
 """Seconds between two batches."""
 
@@ -205,7 +208,8 @@ class Ledger:
                 self._end.wait(_RETRY[min(self._failures, len(_RETRY)) - 1])
             if self._rows or self._captures or self._running:
                 self._wake.set()
-        self._turn()
+        while self._turn() and (self._rows or self._captures):
+            pass
         if self._database:
             self._database.close()
 
@@ -214,7 +218,7 @@ class Ledger:
         ended = list(islice(self._rows, BATCH))
         running = [entry for entry in self.running() if entry.id not in self._noted]
         try:
-            captured = [waiting.row() for waiting in islice(self._captures, BATCH)]
+            captured = [waiting.row() for waiting in islice(self._captures, PARTS)]
             database = self._opened()
             if statements := _statements((*running, *ended), captured):
                 database.write(*statements)

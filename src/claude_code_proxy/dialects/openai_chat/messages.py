@@ -158,7 +158,8 @@ def _answers(
             if block.get("type") != "tool_result" or block["tool_use_id"] not in answered:
                 told = _user_parts(block, quirks)
                 parts += marked(told, block, marks) if marks else told
-    yield from _user(parts, marks)
+    if parts:
+        yield from _user(parts, marks)
 
 
 def _user(parts: Sequence[Part], marks: Marks) -> Iterator[dict[str, Any]]:
