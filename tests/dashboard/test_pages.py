@@ -267,3 +267,23 @@ async def test_no_page_holds_a_key(here: Callable[..., Here]) -> None:
         assert answer.status in {200, 404}
         assert b"canary" not in answer.body
         assert not any("canary" in value for value in answer.headers.values())
+
+
+@pytest.mark.parametrize("name", ["requests", "latency", "first", "tokens", "cached", "cost"])
+async def test_a_chart_of_nothing_says_so(here: Callable[..., Here], tmp_path: Path, name: str) -> None:
+    full, empty = here(), here(PROXY_LEDGER=str(tmp_path / "empty.db"))
+    for shape in ("wide", "narrow"):
+        path = f"/dashboard/chart/{name}.svg?range=30d&theme=dark&shape={shape}"
+        drawn, nothing = (await full.ask(path)).body, (await empty.ask(path)).body
+        assert b"Nothing in this time" in nothing
+        assert b"Nothing in this time" not in drawn
+        assert drawn.count(b"<path" if name in {"latency", "first", "cached"} else b"<rect") > 3
+
+
+async def test_an_empty_ledger_has_every_page(here: Callable[..., Here], tmp_path: Path) -> None:
+    place = here(PROXY_LEDGER=str(tmp_path / "empty.db"))
+    for path in ("", "/requests", "/requests.csv", "/sessions", "/usage", "/usage.csv"):
+        assert (await place.ask(f"/dashboard{path}")).status == 200
+    page = (await place.ask("/dashboard")).body.decode()
+    assert "$0" not in page
+    assert "No request has come" in page
