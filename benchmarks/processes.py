@@ -116,11 +116,6 @@ def pin(pid: int, cpu: int) -> None:
         os.sched_setaffinity(pid, {allowed[cpu]})
 
 
-def share(values: list[float], part: float) -> float:
-    """The value that this part of all does not exceed."""
-    return sorted(values)[int(len(values) * part)] if values else 0.0
-
-
 def median(values: list[float]) -> float:
     """The middle one."""
     return statistics.median(values) if values else 0.0
