@@ -10,10 +10,10 @@ ENV UV_COMPILE_BYTECODE=1 \
 RUN pip install --no-cache-dir uv==0.13.9
 # What is installed changes less often than the proxy: a layer of its own.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --no-install-project
+RUN uv sync --locked --no-dev --extra dashboard --extra postgres --no-install-project
 COPY README.md LICENSE ./
 COPY src src
-RUN uv sync --locked --no-dev --no-editable
+RUN uv sync --locked --no-dev --extra dashboard --extra postgres --no-editable
 
 # Without uv, the sources and whatever else the build needed.
 FROM base
