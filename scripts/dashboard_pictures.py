@@ -40,8 +40,10 @@ PAGES = {
     "missing": "/dashboard/request/none",
     "said": "",
 }
+TALL = (1280, 1240)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 SESSION = "5e55104e-0000-4000-8000-000000000001"
+PRICE = '[prices]\n"openai:gpt-4.1" = { input = 2, output = 8, cache_read = 0.5 }\n'
 SYSTEM = "You are Claude Code. Primary working directory: /home/ada/src/engine"
 BODY = {"system": SYSTEM, "model": "claude-sonnet-4-5", "max_tokens": 100, "stream": True}
 
@@ -99,10 +101,10 @@ async def shot(browser: Browser, url: str, view: View, to: Path) -> None:
         wider = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if wider > 0:
             print(f"{name} at {size[0]} is {wider} px too wide")
-        await page.screenshot(path=to, full_page=True)
+        await page.screenshot(path=to, full_page=view in VIEWS.values())
 
 
-SHOWN = {"dashboard": View("overview", WIDE, "light"), "dashboard-request": View("said", WIDE, "dark")}
+SHOWN = {"dashboard": View("overview", TALL, "light"), "dashboard-request": View("said", TALL, "dark")}
 VIEWS = {
     f"{page}-{size[0]}-{scheme}": View(page, size, scheme)
     for page in PAGES
@@ -117,7 +119,10 @@ async def main(to: Path = PICTURES, *, folder: bool = False) -> None:
         ledger = home / "ledger.db"
         keep(ledger, some(4000))
         chat = await stack.enter_async_context(FakeChat())
+        config = home / "config.toml"
+        config.write_text(PRICE)
         env = {
+            "CLAUDE_CODE_PROXY_CONFIG": str(config),
             "OPENAI_BASE_URL": chat.api,
             "OPENAI_API_KEY": "sk-none",
             "PROXY_LEDGER": str(ledger),

@@ -30,6 +30,7 @@ ELSEWHERE = {
     "dialects/openai_chat/shim.py": "said to models",
     "http/access.py": "the line of each request",
     "ledger/bundle.py": "what a report says of itself",
+    "dashboard/": "said on a page, with the way on; what keeps from the pages is tested below",
 }
 NO_FAULT = (
     r"^\[",  # said to models in place of what they cannot read

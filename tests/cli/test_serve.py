@@ -52,6 +52,15 @@ async def test_without_a_key_it_tells_which_is_missing(tmp_path: Path) -> None:
         assert "canary" not in shell.screen
 
 
+@pytest.mark.parametrize("ledger", ["on", "off"])
+async def test_it_tells_where_the_dashboard_is(tmp_path: Path, ledger: str) -> None:
+    env = clean(tmp_path, PROXY_LEDGER=str(tmp_path / "ledger.db") if ledger == "on" else "off")
+    async with session("--port", "0", env=env, cwd=tmp_path) as shell:
+        url = (await shell.until(r"Claude Code Proxy on (http://127\.0\.0\.1:\d+)"))[1]
+        await shell.until(r" claude\n")
+        assert (f"in a browser: {url}/dashboard\n" in shell.screen) == (ledger == "on")
+
+
 @pytest.mark.fault("R-15")
 async def test_a_taken_port_is_told_with_what_holds_it(tmp_path: Path) -> None:
     with socket.socket() as held:

@@ -20,7 +20,7 @@ MODELS = (
     ("ollama", "qwen3-coder:30b", None, None),
     ("openrouter", "z-ai/glm-4.7", 0.6e-6, 2.2e-6),
 )
-PROJECTS = ("/home/ada/src/engine", "/home/ada/src/notes-app", "/home/ada/work/billing")
+PROJECTS = ("/home/ada/src/engine", "/home/ada/src/notes-app", "/home/ada/src/billing")
 CLIENT = "claude-cli/2.1.187 (external, cli)"
 _DAY = 86_400
 _INSERT = f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"

@@ -76,7 +76,7 @@ FILTERS = [
     ("provider", "ollama", lambda one: one.provider == "ollama"),
     ("model", "gpt-5.1-codex", lambda one: one.model == "gpt-5.1-codex"),
     ("state", "timeout", lambda one: one.state == "timeout"),
-    ("project", "/home/ada/work/billing", lambda one: one.project == "/home/ada/work/billing"),
+    ("project", "/home/ada/src/billing", lambda one: one.project == "/home/ada/src/billing"),
     ("text", "BILLING", lambda one: "billing" in one.project),
     ("text", "100%_", lambda one: False),
     ("session", "00000002-5b1c-4d2e-9f00-000000000002", lambda one: one.session.startswith("00000002")),
@@ -250,3 +250,40 @@ def test_the_script_writes_texts_only() -> None:
         r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|setAttribute|localStorage", script
     )
     assert "textContent" in script
+
+
+@pytest.mark.fault("S-09")
+async def test_no_page_holds_a_key(here: Callable[..., Here]) -> None:
+    secrets = {"OPENAI_API_KEY": "canary-openai-zq81", "PROXY_API_KEY": "canary-of-the-proxy-wv72"}
+    place = here(**secrets)
+    paths = (
+        *LISTS,
+        "/dashboard/requests.csv?range=all",
+        "/dashboard/request/req_000000000000000000000001",
+        "/dashboard/x",
+    )
+    for path in paths:
+        answer = await place.ask(path, authorization=f"Bearer {secrets['PROXY_API_KEY']}")
+        assert answer.status in {200, 404}
+        assert b"canary" not in answer.body
+        assert not any("canary" in value for value in answer.headers.values())
+
+
+@pytest.mark.parametrize("name", ["requests", "latency", "first", "tokens", "cached", "cost"])
+async def test_a_chart_of_nothing_says_so(here: Callable[..., Here], tmp_path: Path, name: str) -> None:
+    full, empty = here(), here(PROXY_LEDGER=str(tmp_path / "empty.db"))
+    for shape in ("wide", "narrow"):
+        path = f"/dashboard/chart/{name}.svg?range=30d&theme=dark&shape={shape}"
+        drawn, nothing = (await full.ask(path)).body, (await empty.ask(path)).body
+        assert b"Nothing in this time" in nothing
+        assert b"Nothing in this time" not in drawn
+        assert drawn.count(b"<path" if name in {"latency", "first", "cached"} else b"<rect") > 3
+
+
+async def test_an_empty_ledger_has_every_page(here: Callable[..., Here], tmp_path: Path) -> None:
+    place = here(PROXY_LEDGER=str(tmp_path / "empty.db"))
+    for path in ("", "/requests", "/requests.csv", "/sessions", "/usage", "/usage.csv"):
+        assert (await place.ask(f"/dashboard{path}")).status == 200
+    page = (await place.ask("/dashboard")).body.decode()
+    assert "$0" not in page
+    assert "No request has come" in page

@@ -130,6 +130,7 @@ def deaf(url: str, sent: bytes) -> socket.socket:
     return raw
 
 
+KERNELS = 96 << 20  # bytes that the systems on the way may hold, at each end of two connections; a flood has far more
 LARGE = b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % (b"x" * 60_000)
 
 
@@ -144,7 +145,7 @@ async def test_one_that_does_not_read_a_flood(start: Started, chat: FakeChat, pa
     try:
         rec = await chat.arrival()
         await rec.until_left()
-        assert 0 < len(rec.sent) < 16 << 20
+        assert 0 < len(rec.sent) < KERNELS
     finally:
         raw.close()
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import recordings
+from calls import replied
+from claude_code_proxy.dialects import DIALECTS as DIALECTS_OF_OURS
 from claude_code_proxy.dialects.event_stream import EventStream
 from claude_code_proxy.ledger.shape import AMAZON, shaped
 from faults.replies import DIALECTS, calling
@@ -17,6 +21,9 @@ from frames import frame
 from machines import cut, cuts
 
 WORD = "quokka"
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -78,6 +85,39 @@ def test_arguments_in_pieces_are_still_json(size: int) -> None:
     assert [len(piece) for piece in pieces] == [
         len(line["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"]) for line in lines
     ]
+
+
+RECORDED = {"openai-responses": "openai_responses", "gemini": "gemini", "anthropic": "anthropic"}
+STREAMS = [
+    *(pytest.param("openai_chat", *param.values, id=str(param.id)) for param in recordings.STREAMS),
+    *(
+        pytest.param(dialect, file, id=file.name)
+        for folder, dialect in RECORDED.items()
+        for file in sorted((recordings.RECORDINGS / folder).glob("*.chunks.txt"))
+    ),
+]
+UNSIGNED = re.compile(rb'(?<="signature":")[^"]*')
+
+
+@recordings.NEEDED
+@pytest.mark.parametrize(("dialect", "file"), STREAMS)
+def test_what_was_really_sent_is_read_the_same_without_its_words(dialect: str, file: Path) -> None:
+    data = file.read_bytes() if file.suffix == ".sse" else recordings.framed(file)
+    real, bare = (replied(DIALECTS_OF_OURS[dialect], [one]) for one in (data, shaped(data)))
+    assert UNSIGNED.sub(b"", shaped(bare)) == UNSIGNED.sub(b"", shaped(real))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig", "latin-1"])
+def test_json_in_another_encoding_is_as_long_as_it_was(encoding: str) -> None:
+    data = json.dumps({"é": "é quokka"}, ensure_ascii=False).encode(encoding)
+    out = shaped(data)
+    assert len(out) == len(data)
+    assert WORD.encode() not in out
+
+
+def test_what_is_nested_deeply_has_no_words_either() -> None:
+    data = b"[" * 100_000 + b'"quokka"' + b"]" * 100_000
+    assert shaped(data) == data.replace(b"quokka", b"xxxxxx")
 
 
 KEPT: dict[str, Any] = {

@@ -127,6 +127,8 @@ def environment(port: int, account: Path, config: Path) -> dict[str, str]:
         "WEB_SEARCH_API_KEY": SEARCH_KEY,
         "UPSTREAM_PROXY": f"http://user:{WAY_OUT}@127.0.0.1:9",
         "PROXY_API_KEY": PROXY_KEY,
+        "PROXY_LEDGER": str(config.parent / "ledger.db"),
+        "PROXY_CAPTURE": "true",
         "UPSTREAM_RETRIES": "1",
         "FIRST_BYTE_TIMEOUT": "5",
         "LOCAL_FIRST_BYTE_TIMEOUT": "5",

@@ -18,6 +18,8 @@ from canaries import told
 from claude_code_proxy.attempts import Attempt, Wish
 from claude_code_proxy.gateway import Exchange
 from claude_code_proxy.health import Health
+from claude_code_proxy.ledger.capture import opened_parts
+from claude_code_proxy.ledger.reading import read
 from claude_code_proxy.routing import route
 from claude_code_proxy.settings import load_settings
 from claude_code_proxy.wire.head import decode_head
@@ -190,6 +192,35 @@ async def test_settings_that_cannot_be_used_are_not_repeated(case: str) -> None:
     with pytest.raises(ValueError, match=next(iter(BAD_SETTINGS[case]))) as caught:
         load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": "", **BAD_SETTINGS[case]})
     assert told(str(caught.value), OURS) == []
+
+
+@pytest.mark.fault("S-09")
+async def test_no_capture_tells_any(place: Place) -> None:
+    """Of all that was asked before, and answered in every way."""
+    for named, provider in PLACES.items():
+        for stream in (True, False):
+            case = next(_numbers)
+            made = reply(named.partition(" ")[0], stream=stream, text=f"{ANSWER} {KEY_OF[named]} {PROXY_KEY} {CLIENT}")
+            place.upstream.scripts[case] = [made.whole]
+            body = {**BODY, "system": f"{PROMPT} {PROXY_KEY} {KEY_OF[named]}", "stream": stream}
+            answer = await place.ask(f"/{provider}:case-{case}/v1/messages", body)
+            assert answer.status == 200
+    ident = answer.headers["request-id"]
+    kept = await asyncio.to_thread(captured, place.env["PROXY_LEDGER"], ident)
+    assert ANSWER in kept, "it was captured"
+    assert told(kept, (*OURS, *place.private, CLIENT)) == []
+
+
+def captured(place: str, until: str) -> str:
+    """All that is captured, once this request is."""
+    while True:
+        with read(place) as reader:
+            if reader.captured(until).get("answer"):
+                ids = [row["id"] for row in reader.rows("SELECT DISTINCT id FROM captures")]
+                parts = [kept for one in ids for kept in opened_parts(reader.captured(one)).values()]
+                return b"\n".join(json.dumps(kept.about).encode() + kept.data for kept in parts).decode(
+                    "utf-8", "replace"
+                )
 
 
 async def test_the_search_finds_parts() -> None:

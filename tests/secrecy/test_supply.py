@@ -128,9 +128,12 @@ def test_what_is_built_holds_the_package_and_nothing_else(built: list[str]) -> N
     kept = r"(src/)?claude_code_proxy(/.*)?|claude_code_proxy-[\d.]+\.dist-info/.*"
     meta = r"|src|pyproject\.toml(\.orig)?|README\.md|LICENSE|PKG-INFO|"
     assert [name for name in built if not re.fullmatch(kept + meta, name)] == []
-    endings = {Path(name).suffix for name in built if "dist-info" not in name and not name.endswith("/")}
+    shown = re.compile(r"(src/)?claude_code_proxy/dashboard/(templates/\w+\.html|assets/\w+\.(css|js|svg))")
+    files = [name for name in built if "dist-info" not in name and not name.endswith("/")]
+    endings = {Path(name).suffix for name in files if not shown.fullmatch(name)}
     assert endings <= {".py", ".toml", ".json", ".typed", ".md", ".orig", ""}
-    assert "claude_code_proxy/providers.toml" in built
+    for name in ("providers.toml", "dashboard/templates/base.html", "dashboard/assets/style.css"):
+        assert f"claude_code_proxy/{name}" in built
 
 
 @pytest.mark.fault("S-20")

@@ -197,6 +197,7 @@ def _the_log_as_it_was() -> Any:
 def test_what_the_sdk_warns_of_is_shown_once_and_without_what_is_filled_in(caplog: pytest.LogCaptureFixture) -> None:
     from claude_code_proxy.telemetry.complaints import Complaints  # noqa: PLC0415
 
+    caplog.set_level(logging.INFO, "claude_code_proxy")
     complaints = Complaints()
     sender = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter")
     tries: list[Callable[[], None]] = [
@@ -212,6 +213,7 @@ def test_what_the_sdk_warns_of_is_shown_once_and_without_what_is_filled_in(caplo
     assert [record.getMessage() for record in caplog.records if record.name.startswith("claude")] == [
         "OpenTelemetry: Header format invalid: %s",
         "The OpenTelemetry collector does not take traces (HTTP 500). Requests are not affected.",
+        "The OpenTelemetry collector takes traces again.",
     ]
     assert complaints.failing == set()
 

@@ -135,10 +135,19 @@ def _banner(settings: Settings, url: str) -> str:
 
     strong = partial(painted, style="strong", stream=sys.stderr)
     lines = [f"{strong('Claude Code Proxy')} on {strong(url)}", "", *_ready(settings), ""]
-    lines += ["Start Claude Code in another terminal:", ""]
+    lines += [*_dashboard(settings, url), "Start Claude Code in another terminal:", ""]
     lines += ["  claude-code-proxy code" + ("" if url.endswith(":4000") else f" --port {url.rpartition(':')[2]}")]
     lines += ["", "or by hand:", "", f"  {line(settings, url)}", "", ""]
     return "\n".join(lines)
+
+
+def _dashboard(settings: Settings, url: str) -> Iterator[str]:
+    """Where the dashboard is, if what it needs is installed and there is a ledger to show."""
+    from importlib.util import find_spec
+
+    if settings.proxy_ledger and all(find_spec(name) for name in ("jinja2", "pygal")):
+        yield f"What it does, in a browser: {url}/dashboard"
+        yield ""
 
 
 def _ready(settings: Settings) -> Iterator[str]:

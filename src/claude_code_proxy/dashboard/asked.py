@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from msgspec import Struct
 from msgspec.structs import replace
 
+from claude_code_proxy.ledger.entry import kept
 from claude_code_proxy.ledger.reading import Chosen
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ RANGES: Final = (
 ALL: Final = "all"
 FILTERS: Final = ("provider", "model", "session", "project", "state", "text")
 
-_LONGEST: Final = 500
-
 
 def range_of(query: Mapping[str, str], usual: str = "24h") -> Range:
     """The range that was asked for, or the usual one."""
@@ -51,7 +50,7 @@ def range_of(query: Mapping[str, str], usual: str = "24h") -> Range:
 def chosen(query: Mapping[str, str], now: float | None = None, usual: str = "7d") -> Chosen:
     """The requests that a query's filters choose."""
     since = None if query.get("range") == ALL else (now or time.time()) - range_of(query, usual).seconds
-    return replace(Chosen(since=since), **{name: query.get(name, "").strip()[:_LONGEST] for name in FILTERS})
+    return replace(Chosen(since=since), **{name: kept(query.get(name, "").strip()) for name in FILTERS})
 
 
 def since(one: Range) -> Chosen:
@@ -68,7 +67,7 @@ def before(query: Mapping[str, str]) -> tuple[float, str] | None:
     """Where the page before ended: when its last request began, and its id."""
     began, _, ident = query.get("before", "").partition("_")
     try:
-        return (float(began), ident) if ident else None
+        return (float(began), kept(ident)) if ident else None
     except ValueError:
         return None
 

@@ -23,7 +23,7 @@ from claude_code_proxy.ledger.series import percentile, spans, took
 sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from xml.etree.ElementTree import Element
 
     from claude_code_proxy.dashboard.asked import Range
@@ -122,6 +122,11 @@ def _tokens(reader: Reader, span: Range) -> Lines:
     }
 
 
+def _whole(value: float) -> str:
+    """A number of things; nothing between two of them."""
+    return shown.number(value) if value == int(value) else ""
+
+
 def _cached(reader: Reader, span: Range) -> Lines:
     places, found = _summed(reader, span)
     shares: list[float | None] = []
@@ -160,7 +165,7 @@ def _quantiles(name: str) -> Callable[[Reader, Range], Lines]:
 
 
 CHARTS: Final = {
-    "requests": Chart("Requests", ("ok", "errors"), shown.number, _requests, "bar"),
+    "requests": Chart("Requests", ("ok", "errors"), _whole, _requests, "bar"),
     "latency": Chart("Time to the end", ("median", "95 %"), shown.seconds, _quantiles("seconds")),
     "first": Chart("Time to the first bytes", ("median", "95 %"), shown.seconds, _quantiles("first")),
     "tokens": Chart("Tokens a minute", ("tokens",), shown.tokens, _tokens, "bar"),
@@ -181,7 +186,6 @@ def _drawn(chart: Chart, span: Range, lines: Lines, css: str, shape: tuple[int, 
     kind = pygal.StackedBar if chart.kind == "bar" else pygal.Line
     places = _places(span)
     drawn = kind(
-        *(pygal.Config(),),
         style=Style(label_font_size=11, major_label_font_size=11, no_data_font_size=13, font_family=_FONT),
         **_LOOK,
         width=width,
@@ -191,7 +195,8 @@ def _drawn(chart: Chart, span: Range, lines: Lines, css: str, shape: tuple[int, 
     labels = [datetime.fromtimestamp(at).astimezone().strftime(span.form) for at in places]
     drawn.x_labels = labels
     drawn.x_labels_major = labels[:: -(-len(labels) // names)]
-    if any(value for values in lines.values() for value in values):
+    drawn.show_y_labels = any(value for values in lines.values() for value in values)
+    if drawn.show_y_labels:
         for title, values in lines.items():
             drawn.add(title, values)
     drawn.add_xml_filter(lambda root: _plain(root, css))
@@ -229,8 +234,3 @@ def _plain(root: Element, css: str) -> Element:
             elif name == "style":
                 child.text = css
     return root
-
-
-def names(lines: Sequence[str]) -> str:
-    """What the lines of a chart are, in words."""
-    return " and ".join(lines)

@@ -27,20 +27,21 @@ _FEW: Final = 1000
 def sections(entry: Entry, reader: Reader, settings: Settings) -> list[Section]:
     """The parts of what was captured of a request; none where nothing was."""
     try:
-        found = inspected(reader, entry, _rates(entry, settings))
+        found = inspected(reader, entry, prompt_rates(entry, settings))
     except ValueError:
         return [Section("What was captured of it is damaged")]
-    return [_shortened(one) for one in found]
+    return [shortened(one) for one in found]
 
 
-def _shortened(one: Section) -> Section:
+def shortened(one: Section) -> Section:
+    """The section with no more than `MOST` blocks."""
     if len(one.rows) <= MOST:
         return one
     left = ("blocks left out in the middle", str(len(one.rows) - MOST))
     return replace(one, facts=[*one.facts, left], rows=[*one.rows[: MOST // 2], *one.rows[-MOST // 2 :]])
 
 
-def _rates(entry: Entry, settings: Settings) -> Rates | None:
+def prompt_rates(entry: Entry, settings: Settings) -> Rates | None:
     """What the prompt of this model costs, where that is known."""
     if not (provider := settings.providers.get(entry.provider)):
         return None

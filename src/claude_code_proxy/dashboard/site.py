@@ -9,6 +9,7 @@ from claude_code_proxy.dashboard.assets import Assets
 from claude_code_proxy.dashboard.live import Live
 from claude_code_proxy.dashboard.pages import Pages
 from claude_code_proxy.ledger import series
+from claude_code_proxy.ledger.entry import kept
 from claude_code_proxy.ledger.reading import By, Chosen, read
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Site:
         return export.of_requests(reader.page(asked.chosen(about.query), most=_EXPORTED))
 
     def _request(self, about: Asked, reader: Reader) -> Answer:
-        ident = about.path.removeprefix(REQUEST)
+        ident = kept(about.path.removeprefix(REQUEST))
         ledger = self._metrics.ledger
         at_hand = [*ledger.running(), *ledger.latest()] if ledger else []
         entry = next((one for one in at_hand if one.id == ident), None) or reader.one(ident)

@@ -77,13 +77,24 @@ class Entry(Struct, kw_only=True):
 COLUMNS: Final = tuple(field.name for field in fields(Entry))
 
 
+_TEXTS: Final = tuple(field.name for field in fields(Entry) if field.type is str)
+
+
+def bounded(entry: Entry) -> Entry:
+    """The same entry, its texts such as they are kept."""
+    for name in _TEXTS:
+        setattr(entry, name, kept(getattr(entry, name)))
+    return entry
+
+
 def values(entry: Entry) -> tuple[Any, ...]:
     """The row's values in the order of `COLUMNS`, such as every database takes."""
     entry.quarter = int(entry.began // QUARTER)
-    return tuple(_kept(value) for value in astuple(entry))
+    return tuple(kept(value) for value in astuple(entry))
 
 
-def _kept(value: object) -> object:
+def kept(value: Any) -> Any:
+    """A value such as it is kept: every database takes it."""
     if isinstance(value, str):
         return _NOT_KEPT.sub("?", value[:LONGEST])
     if isinstance(value, int):

@@ -1,7 +1,7 @@
 """Secrets in bytes: where they stand, and the bytes without them. What is not known to be one looks like one.
 
-Only literal texts are searched for in all of the bytes, which is quick and lets other threads run in between; a
-pattern is tried where one of them stands.
+Only literal texts, and long rows of letters and digits, are searched for in all of the bytes, which is quick and lets
+other threads run in between; a pattern is tried where there is one.
 """
 
 from __future__ import annotations
@@ -29,26 +29,20 @@ _LINE: Final = rb"(?:[A-Za-z0-9+/=\s:,|>-]|\\+[nrt]|\xe2\x86\x92)"
 """What a private key is written with, also in JSON, or with the numbers of its lines before them."""
 
 
-def _form(literal: bytes, rest: bytes) -> tuple[bytes, re.Pattern[bytes]]:
-    return literal, re.compile(_ALONE + re.escape(literal) + rest)
+_RUN: Final = 20
+"""Letters, digits, `_` and `-` in a row that a key has at least; words are rarely as long."""
 
+_KEYS: Final = re.compile(
+    _ALONE
+    + rb"(?:sk-[A-Za-z0-9_-]{17,}|sk_(?:live|test)_[A-Za-z0-9]{16,}|AIza[A-Za-z0-9_-]{30,}|gh[pousr]_[A-Za-z0-9]{20,}"
+    + rb"|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|A[KS]IA[A-Z0-9]{16}|xox[abprs]-[A-Za-z0-9-]{15,}"
+    + rb"|hf_[A-Za-z0-9]{20,}|nvapi-[A-Za-z0-9_-]{20,}|gsk_[A-Za-z0-9]{20,}|xai-[A-Za-z0-9]{20,})"
+)
+"""Keys that are such a row."""
 
 _FORMS: Final = (
-    _form(b"sk-", rb"[A-Za-z0-9_-]{16,}"),
-    _form(b"sk_", rb"(?:live|test)_[A-Za-z0-9]{16,}"),
-    _form(b"AIza", rb"[A-Za-z0-9_-]{30,}"),
-    *(_form(b"gh%b_" % kind, rb"[A-Za-z0-9]{20,}") for kind in (b"p", b"o", b"u", b"s", b"r")),
-    _form(b"github_pat_", rb"[A-Za-z0-9_]{20,}"),
-    _form(b"glpat-", rb"[A-Za-z0-9_-]{16,}"),
-    _form(b"AKIA", rb"[A-Z0-9]{16}"),
-    _form(b"ASIA", rb"[A-Z0-9]{16}"),
-    *(_form(b"xox%b-" % kind, rb"[A-Za-z0-9-]{10,}") for kind in (b"a", b"b", b"p", b"r", b"s")),
-    _form(b"hf_", rb"[A-Za-z0-9]{20,}"),
-    _form(b"nvapi-", rb"[A-Za-z0-9_-]{20,}"),
-    _form(b"gsk_", rb"[A-Za-z0-9]{20,}"),
-    _form(b"xai-", rb"[A-Za-z0-9]{20,}"),
-    _form(b"ya29.", rb"[A-Za-z0-9_.-]{16,}"),
-    _form(b"eyJ", rb"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"),
+    (b"ya29.", re.compile(_ALONE + rb"ya29\.[A-Za-z0-9_.-]{16,}")),
+    (b"eyJ", re.compile(_ALONE + rb"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?")),
     (b"earer ", re.compile(rb"earer (?P<secret>[A-Za-z0-9._~+/=-]{16,})")),
     (
         b"-----BEGIN ",
@@ -58,7 +52,12 @@ _FORMS: Final = (
         ),
     ),
 )
-"""What a secret begins with, and the pattern of all of it."""
+"""What other secrets begin with, and the pattern of all of it."""
+
+_IN_A_ROW: Final = bytes(
+    ord("a") if chr(code).isascii() and (chr(code).isalnum() or chr(code) in "_-") else 32 for code in range(256)
+)
+_LEAST: Final = b"a" * _RUN
 
 
 def written(secrets: Iterable[str]) -> tuple[bytes, ...]:
@@ -99,6 +98,13 @@ def _known(data: bytes, secrets: Iterable[bytes]) -> Iterator[tuple[int, int]]:
 
 
 def _formed(data: bytes) -> Iterator[tuple[int, int]]:
+    rows = data.translate(_IN_A_ROW)
+    at = rows.find(_LEAST)
+    while at >= 0:
+        end = rows.find(b" ", at)
+        end = len(rows) if end < 0 else end
+        yield from (match.span() for match in _KEYS.finditer(data, at, end))
+        at = rows.find(_LEAST, end)
     for literal, pattern in _FORMS:
         at = data.find(literal)
         while at >= 0:

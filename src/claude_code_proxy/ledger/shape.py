@@ -27,7 +27,8 @@ _NAMES: Final = frozenset(
         *("type", "role", "model", "name", "object", "status", "event", "phase", "format", "ttl", "display", "mode"),
         *("id", "tool_use_id", "call_id", "tool_call_id", "item_id", "response_id", "responseId", "modelVersion"),
         *("stop_reason", "finish_reason", "finishReason", "native_finish_reason", "stop_sequence", "blockReason"),
-        *("media_type", "mime_type", "mimeType", "service_tier", "effort", "detail", "provider", "code", "reason"),
+        *("media_type", "mime_type", "mimeType", "jsonPath"),
+        *("service_tier", "effort", "detail", "provider", "code", "reason"),
         *("system_fingerprint", "created_at", "tool_choice", "thinkingLevel", "summary_type", "verbosity", "language"),
     }
 )
@@ -42,7 +43,7 @@ _ARGUMENTS: Final = frozenset({"arguments", "partial_json", "delta", "input"})
 _OPAQUE: Final = frozenset({"signature", "thoughtSignature", "thought_signature", "encrypted_content", "data"})
 """Fields that hold bytes in base64."""
 
-_BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]")
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
 
 _CHARACTER: Final = re.compile(
     r"</?[A-Za-z_:|]{1,30}>"
@@ -95,8 +96,8 @@ def _kept(path: Path) -> bool:
 
 
 def _blanked(text: bytes, name: str | int) -> bytes:
-    if name in _OPAQUE:
-        return _BASE64.sub(b"x", text)
+    if name in _OPAQUE and _BASE64.fullmatch(text):
+        return b"x" * len(text.rstrip(b"=")) + b"=" * (len(text) - len(text.rstrip(b"=")))
     return _arguments(text) if name in _ARGUMENTS else _blank(text)
 
 

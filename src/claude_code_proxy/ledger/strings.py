@@ -14,8 +14,6 @@ Path = tuple[str | int, ...]
 STRING: Final = re.compile(rb'"((?:[^"\\]|\\.)*)"(\s*:)?', re.DOTALL)
 """A string, and whether it is the name of a field."""
 
-BROKEN: Final = object()
-
 _LINE: Final = re.compile(rb"[^\r\n]+")
 _NUMBERS: Final = ("index", "output_index", "content_index", "summary_index", "item_id")
 """Fields that tell which of several texts an event adds to."""
@@ -43,7 +41,7 @@ class Document(NamedTuple):
 
 def documents(data: bytes) -> list[Document]:
     """The documents: the one that is all of the bytes, or those on lines of their own, perhaps behind `data:`."""
-    if _parsed(data) is not BROKEN:
+    if _paths(data) is not None:
         return [Document(0, len(data))]
     found: list[Document] = []
     for line in _LINE.finditer(data):
@@ -53,7 +51,7 @@ def documents(data: bytes) -> list[Document]:
             start += len(b"data:")
         elif text.lstrip()[:1] not in {b"{", b"["}:
             continue
-        found.append(Document(start, end, _parsed(data[start:end]) is BROKEN))
+        found.append(Document(start, end, _paths(data[start:end]) is None))
     return found
 
 
@@ -63,7 +61,7 @@ def strings(data: bytes, document: Document) -> list[Found]:
     places = (match.span(1) for match in STRING.finditer(text) if not match[2])
     return [
         Found(document.start + start, document.start + end, path, which)
-        for (start, end), (path, which) in zip(places, _walk(_parsed(text), (), ()), strict=True)
+        for (start, end), (path, which) in zip(places, _paths(text) or (), strict=True)
     ]
 
 
@@ -71,11 +69,12 @@ class _Object(list[tuple[str, Any]]):
     """An object's fields in their order, those that stand twice among them."""
 
 
-def _parsed(text: bytes) -> Any:
+def _paths(text: bytes) -> list[tuple[Path, tuple[object, ...]]] | None:
+    """The paths of the strings of a document; None for one that is broken, or nested too deeply."""
     try:
-        return json.loads(text, object_pairs_hook=_Object)
+        return list(_walk(json.loads(text.decode(), object_pairs_hook=_Object), (), ()))
     except (ValueError, RecursionError):
-        return BROKEN
+        return None
 
 
 def _walk(value: Any, path: Path, which: tuple[object, ...]) -> Iterator[tuple[Path, tuple[object, ...]]]:

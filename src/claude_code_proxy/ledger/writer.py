@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from claude_code_proxy.ledger.database import connect, put_aside
-from claude_code_proxy.ledger.entry import COLUMNS, values
+from claude_code_proxy.ledger.entry import COLUMNS, bounded, values
 from claude_code_proxy.ledger.owner import has_ended, this_process
 from claude_code_proxy.ledger.project import Projects
 
@@ -34,6 +34,9 @@ MOST_BYTES: Final = 64 << 20
 
 BATCH: Final = 500
 """Rows that are written at once."""
+
+PARTS: Final = 50
+"""Parts of captures that are masked, compressed and written at once: no row waits long for them."""
 
 INTERVAL: Final = 0.5
 """Seconds between two batches."""
@@ -136,7 +139,7 @@ class Ledger:
     def ended(self, entry: Entry) -> None:
         """A request is over; this is its row."""
         self._running.pop(entry.id, None)
-        self._latest.append(entry)
+        self._latest.append(bounded(entry))
         if len(self._rows) >= MOST:
             self._lost += 1
             return
@@ -170,7 +173,7 @@ class Ledger:
 
     def running(self) -> list[Entry]:
         """What is known of the requests that this process is answering, the oldest first."""
-        entries = [so_far() for so_far in self._running.copy().values()]
+        entries = [bounded(so_far()) for so_far in self._running.copy().values()]
         for entry in entries:
             entry.owner = self.owner
         return entries
@@ -205,7 +208,8 @@ class Ledger:
                 self._end.wait(_RETRY[min(self._failures, len(_RETRY)) - 1])
             if self._rows or self._captures or self._running:
                 self._wake.set()
-        self._turn()
+        while self._turn() and (self._rows or self._captures):
+            pass
         if self._database:
             self._database.close()
 
@@ -214,7 +218,7 @@ class Ledger:
         ended = list(islice(self._rows, BATCH))
         running = [entry for entry in self.running() if entry.id not in self._noted]
         try:
-            captured = [waiting.row() for waiting in islice(self._captures, BATCH)]
+            captured = [waiting.row() for waiting in islice(self._captures, PARTS)]
             database = self._opened()
             if statements := _statements((*running, *ended), captured):
                 database.write(*statements)
