@@ -8,6 +8,7 @@ the requests.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -243,6 +244,13 @@ def _shown(told: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.3f}" for name, value in told.items())
 
 
+def about() -> str:
+    """When this was measured, and how many processes wanted a processor meanwhile."""
+    load, processors = os.getloadavg()[1], len(os.sched_getaffinity(0))
+    python = sys.version.split()[0]
+    return f"Measured {datetime.now(UTC):%Y-%m-%d}, Python {python}, load {load:.1f} on {processors} processors."
+
+
 def write(lines: Sequence[str]) -> None:
     """Put what was measured onto the page, in the place of what was there."""
     before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
@@ -259,7 +267,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home, upstream() as up:
         bench = Bench(Path(home), up, 0.1 if arguments.quick else 1.0)
         held = bench.compared(arguments.rounds, native=False) | bench.compared(arguments.rounds, native=True)
-        lines = ["", f"Measured {datetime.now(UTC):%Y-%m-%d}, Python {sys.version.split()[0]}.", "", *table(held), ""]
+        lines = ["", about(), "", *table(held), ""]
         with started(ours(), up, bench.home / "sweep") as running:
             lines += [*sweep(bench, running), ""]
         lines += [*limits(bench), "", capacity(held), ""]
