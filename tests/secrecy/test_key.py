@@ -123,6 +123,7 @@ TABLE: dict[tuple[str, str], tuple[int, int]] = {
     ("GET", "/v1/models"): (401, 200),
     ("GET", "/status"): (401, 200),
     ("GET", "/metrics"): (401, 200),
+    ("GET", "/dashboard"): (401, 401),
     ("GET", "/"): (200, 200),
     ("GET", "/healthz"): (200, 200),
     ("GET", "/readyz"): (503, 503),  # it has not started here
