@@ -18,6 +18,8 @@ from claude_code_proxy.ledger.reading import Chosen, Sum, read
 from claude_code_proxy.ledger.schema import VERSION
 from claude_code_proxy.ledger.writer import Ledger
 
+from .test_file import until
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -97,7 +99,7 @@ ODD: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("given", "kept"), [row[1:] for row in ODD], ids=[row[0] for row in ODD])
-@pytest.mark.fault("U-28", "C-28")
+@pytest.mark.fault("U-28", "C-28", "S-05")
 def test_what_others_choose_is_kept_as_data(place: str, given: dict[str, Any], kept: dict[str, Any]) -> None:
     written(place, [replace(FULL, **given)])
     with read(place) as reader:
@@ -215,6 +217,7 @@ CHOICES: list[tuple[Chosen, Any]] = [
 ]
 
 
+@pytest.mark.fault("S-05")
 @pytest.mark.parametrize(("chosen", "meant"), CHOICES, ids=[repr(chosen)[7:60] for chosen, _ in CHOICES])
 def test_only_those_that_were_chosen_are_told(place: str, chosen: Chosen, meant: Any) -> None:
     rows = many()
@@ -262,6 +265,28 @@ def test_one_of_a_newer_version_is_left_alone(place: str) -> None:
             sqlite.execute(f"PRAGMA user_version = {VERSION + 1}")
     with pytest.raises(LedgerError, match="newer version"):
         connect(place)
+
+
+@pytest.mark.fault("R-10")
+def test_while_the_database_is_away_rows_wait_and_none_is_lost(postgres: str, database: str) -> None:
+    name = database.removeprefix(postgres)
+    ledger = Ledger(database, days=100_000, interval=0.01)
+    ledger.start()
+    ledger.ended(FULL)
+    until(lambda: ledger.told().written == 1)
+    with psycopg.connect(f"{postgres}postgres", autocommit=True) as server:
+        server.execute("UPDATE pg_database SET datallowconn = false WHERE datname = %s", (name,))
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        for number in range(500):
+            ledger.ended(replace(FULL, id=f"req_{number}"))
+        until(lambda: bool(ledger.told().failing))
+        assert ledger.told().waiting == 500
+        server.execute("UPDATE pg_database SET datallowconn = true WHERE datname = %s", (name,))
+    until(lambda: ledger.told().written == 501)
+    ledger.close()
+    assert (ledger.told().lost, ledger.told().failing) == (0, "")
+    with read(database) as reader:
+        assert reader.total(Chosen()).requests == 501
 
 
 def test_what_is_old_is_forgotten(place: str) -> None:
