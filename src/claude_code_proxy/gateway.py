@@ -15,6 +15,7 @@ from claude_code_proxy.calibration import Calibration
 from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.dialects.base import Call, Local, Outgoing, told
 from claude_code_proxy.dialects.errors import as_sent
+from claude_code_proxy.dialects.session import SESSION
 from claude_code_proxy.health import Health
 from claude_code_proxy.ledger import masking
 from claude_code_proxy.ollama import Derived
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from claude_code_proxy.wire.machine import Machine
 
 _PDF: Final = b"application/pdf"
-_SESSION: Final = "x-claude-code-session-id"
 _REPEATED: Final = "x-stainless-retry-count"
 
 PREPARATIONS: Final = {"ollama": Derived}
@@ -210,7 +210,7 @@ def _wish(exchange: Exchange, settings: Settings) -> Wish:
     return Wish(
         (target, *target.fallbacks),
         (lambda one: settings.patience(one.provider)) if exchange.head.stream else (lambda _: end - clock()),
-        client.get(_SESSION, ""),
+        client.get(SESSION, ""),
         client.get(_REPEATED, "0") != "0",
         settings.upstream_retries,
         exchange.tried,

@@ -54,7 +54,7 @@ def positions(system: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
     yield [USER, system, ASSISTANT, system]
 
 
-async def accepted(stage: Stage, name: str, *, streams: tuple[bool, ...] = (False, True), **fields: Any) -> None:
+async def assert_accepted(stage: Stage, name: str, *, streams: tuple[bool, ...] = (False, True), **fields: Any) -> None:
     """The request is answered, streamed and whole; what the upstream itself refuses is its own affair."""
     upstream = stage.upstreams[name]
     for stream in streams:
@@ -64,7 +64,8 @@ async def accepted(stage: Stage, name: str, *, streams: tuple[bool, ...] = (Fals
             assert answer.status == 200, (fields, answer.body)
             assert not stream or read(answer.body).ended
         else:
-            upstream.posts[-1].refusal = None  # a native upstream judges for itself
+            assert answer.status == 400, (fields, answer.body)
+            upstream.posts[-1].refusal = None  # a native upstream judges for itself, and its client is told
     if name != "openai":  # counting is the same for all
         return
     counted = await post(stage.url, f"{BASES[name]}/v1/messages/count_tokens", hello(**fields))
@@ -75,15 +76,15 @@ async def accepted(stage: Stage, name: str, *, streams: tuple[bool, ...] = (Fals
 async def test_51_system_messages_in_any_place(stage: Stage, name: str) -> None:
     for content in SYSTEMS:
         for messages in positions({"role": "system", "content": content}):
-            await accepted(stage, name, streams=(True,), messages=messages)
-            await accepted(stage, name, streams=(False,), messages=messages, system="Be kind.", tools=[TOOL])
+            await assert_accepted(stage, name, streams=(True,), messages=messages)
+            await assert_accepted(stage, name, streams=(False,), messages=messages, system="Be kind.", tools=[TOOL])
 
 
 @pytest.mark.parametrize("name", TRANSLATED)
 async def test_51_what_they_say_arrives(stage: Stage, name: str) -> None:
     for content in SYSTEMS[:2]:
         for messages in positions({"role": "system", "content": content}):
-            await accepted(stage, name, messages=messages)
+            await assert_accepted(stage, name, messages=messages)
             assert all(b"Remember this." in rec.raw for rec in stage.upstreams[name].posts[-2:])
 
 
@@ -93,7 +94,7 @@ async def test_51_between_a_call_and_its_result(stage: Stage) -> None:
     system = {"role": "system", "content": "Remember this."}
     turns = [USER, {"role": "assistant", "content": [call]}, system, {"role": "user", "content": [result]}, system]
     for name in BASES:
-        await accepted(stage, name, messages=turns, tools=[TOOL])
+        await assert_accepted(stage, name, messages=turns, tools=[TOOL])
 
 
 @pytest.mark.parametrize("name", ["openai", "openrouter", "ollama"])
@@ -202,7 +203,7 @@ async def test_52_blocks_of_any_kind_anywhere(stage: Stage, name: str, case: str
         [USER, calling, {"role": "user", "content": [result, block]}, {"role": "assistant", "content": [block]}],
     ]
     for number, messages in enumerate(conversations):
-        await accepted(stage, name, streams=(number % 2 == 0,), messages=messages, tools=[TOOL])
+        await assert_accepted(stage, name, streams=(number % 2 == 0,), messages=messages, tools=[TOOL])
 
 
 CONTENTS: list[Any] = ["", [], " ", [{"type": "text", "text": ""}], [{"type": "text", "text": " \n"}]]
@@ -213,7 +214,7 @@ async def test_52_empty_contents(stage: Stage, name: str) -> None:
     for first, second in itertools.product(CONTENTS, repeat=2):
         turns = [{"role": "user", "content": first}, {"role": "assistant", "content": second}]
         for messages in (turns, turns[::-1], [*turns, USER], turns[:1], [USER, *turns[1:]]):
-            await accepted(stage, name, messages=messages)
+            await assert_accepted(stage, name, messages=messages)
 
 
 FIELDS: dict[str, dict[str, Any]] = {
@@ -261,8 +262,8 @@ FIELDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", FIELDS)
 @pytest.mark.fault("C-19")
 async def test_52_fields_of_any_kind(stage: Stage, name: str, case: str) -> None:
-    await accepted(stage, name, **FIELDS[case])
-    await accepted(stage, name, **{"tools": [TOOL]} | FIELDS[case])
+    await assert_accepted(stage, name, **FIELDS[case])
+    await assert_accepted(stage, name, **{"tools": [TOOL]} | FIELDS[case])
 
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
@@ -298,5 +299,5 @@ async def test_52_tools_of_any_kind(stage: Stage, name: str, case: str) -> None:
     tools = TOOLS[case]
     for choice in (None, {"type": "auto"}, {"type": "any"}, {"type": "none"}, {"type": "tool", "name": "gone"}):
         fields: dict[str, Any] = {"tools": tools} if choice is None else {"tools": tools, "tool_choice": choice}
-        await accepted(stage, name, **fields)
-    await accepted(stage, name, tool_choice={"type": "auto", "disable_parallel_tool_use": True})
+        await assert_accepted(stage, name, **fields)
+    await assert_accepted(stage, name, tool_choice={"type": "auto", "disable_parallel_tool_use": True})

@@ -43,7 +43,6 @@ class Fault:
     `script` makes what the upstream does of the answer that it should give (`of`). `but` holds what is expected
     otherwise, by dialect or by dialect and mode (`gemini stream`). `via` names a provider that is reached
     otherwise. `grows` is by how many bytes the server may grow at most; such a fault is played alone.
-    `waits` is why it cannot pass yet.
     """
 
     row: str
@@ -57,7 +56,6 @@ class Fault:
     but: Mapping[str, Expected] = field(default_factory=dict)
     via: str = ""
     grows: int = 0
-    waits: str = ""
 
     @property
     def cells(self) -> list[tuple[str, bool]]:

@@ -18,14 +18,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 TABLES = (table_connection, table_answers, table_framing, table_statuses, table_dialects, table_sizes)
 
 
-def _waits(fault: Fault) -> list[pytest.MarkDecorator]:
-    """A fault that would run for ever is not even begun."""
-    return [pytest.mark.xfail(reason=fault.waits, strict=False, run=False)] if fault.waits else []
-
-
 def params() -> list[Any]:
     return [
-        pytest.param(fault, id=f"{fault.row} {fault.name}", marks=[pytest.mark.fault(fault.row), *_waits(fault)])
+        pytest.param(fault, id=f"{fault.row} {fault.name}", marks=[pytest.mark.fault(fault.row)])
         for table in TABLES
         for fault in table.FAULTS
     ]

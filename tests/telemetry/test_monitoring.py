@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from claude_code_proxy.exposition import Histogram
 from claude_code_proxy.health import Health
 from claude_code_proxy.http.status import breaker_states, ledger_rows
 from claude_code_proxy.ledger.writer import Ledger
-from claude_code_proxy.metrics import Metrics, Outcome
+from claude_code_proxy.metrics import Metrics
 from claude_code_proxy.telemetry import conventions
-from claude_code_proxy.wire.events import Usage
+
+from .test_telemetry import FULL
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "monitoring.md").read_text("utf-8")
@@ -53,19 +55,7 @@ def test_the_page_tells_of_each_metric() -> None:
 
 
 def test_the_page_tells_of_each_name_of_opentelemetry() -> None:
-    full = Outcome(
-        *("messages", "openai", "m", 499, "", Usage(1, 1, 1, 1, 1)),
-        first=1,
-        cost=1,
-        request_id="r",
-        session="s",
-        client_model="claude",
-        routed="anthropic:n",
-        tried=("anthropic:n: 529", "openai:m: ok"),
-        stop="end_turn",
-        stream=True,
-        base_url="http://localhost",
-    )
+    full = replace(FULL, status=499)  # who left is told by an attribute of its own
     assert {row[0].strip("`") for row in rows("attribute")} == conventions.attributes(full).keys()
     assert {row[0].strip("`") for row in rows("metric") if row[0].startswith("`gen_ai")} == conventions.METRICS.keys()
 

@@ -10,8 +10,9 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
+from claude_code_proxy.dialects.session import SESSION
 from claude_code_proxy.http.asgi import every_header
-from claude_code_proxy.http.row import SESSION, row_of
+from claude_code_proxy.http.row import row_of
 from claude_code_proxy.metrics import Metrics, Outcome
 from claude_code_proxy.tables import Limits
 from claude_code_proxy.wire.events import Usage
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from claude_code_proxy.wire.head import Head
 
 _log = logging.getLogger("claude_code_proxy.access")
-
-CLIENT_GONE = 499
-"""The status that is logged, as is the custom, for a client that did not wait for the answer."""
 
 
 class Record:

@@ -22,17 +22,20 @@ _MOST_DIGITS: Final = 18
 _IDENTITY: Final = frozenset({"", "identity"})
 
 
+CLIENT_GONE: Final = 499
+"""The status that is told, as is the custom, of a request whose client did not wait for the answer."""
+
+
 class ClientGone(Exception):
     """The client closed the connection."""
 
 
-def client_headers(scope: Scope) -> dict[str, str]:
-    """The request's headers, see `every_header`.
+def of_json(headers: dict[str, str]) -> dict[str, str]:
+    """The headers of a request, as they are, if they let its body be JSON.
 
     Raises `ApiError` for a body in an encoding, which would have to be unpacked before it can be checked, and for
     one that says it is a form or a text: a web page can send those anywhere without asking first.
     """
-    headers = every_header(scope)
     if headers.get("content-type", "").partition(";")[0].strip().lower() in _SIMPLE:
         raise error("invalid_request_error", "Send the body as JSON: content-type: application/json.", status=415)
     if headers.get("content-encoding", "").strip().lower() not in _IDENTITY:

@@ -16,7 +16,7 @@ from claude_code_proxy.dialects import DIALECTS
 from claude_code_proxy.gateway import Exchange
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.admission import Admission
-from claude_code_proxy.http.asgi import client_headers, merged, send_whole
+from claude_code_proxy.http.asgi import merged, of_json, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
 from claude_code_proxy.http.head import head_of
@@ -83,7 +83,7 @@ class CountTokens:
         await answered(self._answer(scope, receive, send, pinned, record), send, record)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
-        headers = admit(client_headers(scope), self._settings)
+        headers = admit(of_json(record.headers), self._settings)
         async with self._admission.admitted(scope, receive) as held:
             head = record.head = await head_of(held.body)
             kind = "" if pinned else kind_of(head, headers, self._settings.tables.kinds)

@@ -7,8 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from claude_code_proxy.http.access import CLIENT_GONE
-from claude_code_proxy.http.asgi import ClientGone, send_failure
+from claude_code_proxy.http.asgi import CLIENT_GONE, ClientGone, send_failure
 from claude_code_proxy.http.crash import traced
 from claude_code_proxy.http.drain import LAST_WORDS, STOPPING
 from claude_code_proxy.wire.failure import INTERNAL, ApiError

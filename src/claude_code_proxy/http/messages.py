@@ -10,7 +10,7 @@ from claude_code_proxy.gateway import Exchange, serve
 from claude_code_proxy.http.access import Record
 from claude_code_proxy.http.admission import Admission
 from claude_code_proxy.http.advice import WindowAdvice
-from claude_code_proxy.http.asgi import client_headers, merged, send_failure, send_whole
+from claude_code_proxy.http.asgi import merged, of_json, send_failure, send_whole
 from claude_code_proxy.http.captures import Captures
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
@@ -53,7 +53,7 @@ class Messages:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, pinned: str, record: Record) -> None:
         settings = self._settings
-        headers = admit(client_headers(scope), settings)
+        headers = admit(of_json(record.headers), settings)
         async with self._admission.admitted(scope, receive) as held:
             if self._captures:
                 record.capture = self._captures.of(record, held.body)

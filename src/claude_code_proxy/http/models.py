@@ -12,7 +12,7 @@ import orjson
 
 from claude_code_proxy.catalogue import MARK, described
 from claude_code_proxy.http.access import Record
-from claude_code_proxy.http.asgi import client_headers, merged, send_whole
+from claude_code_proxy.http.asgi import merged, of_json, send_whole
 from claude_code_proxy.http.edge import answered
 from claude_code_proxy.http.guard import admit
 from claude_code_proxy.http.surface import MODELS
@@ -47,7 +47,7 @@ class Models:
         ident = scope["path"].partition(MODELS)[2].strip("/")
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         record.model, record.target = ident or "-", pinned or "-"
-        headers = admit(client_headers(scope), self._settings)
+        headers = admit(of_json(record.headers), self._settings)
         if headers.get(MARK) == self._catalogue.mark:
             raise error("not_found_error", "This is the proxy itself, which is no provider of its own.")
         if ident:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from claude_code_proxy.dialects.session import SESSION
+from claude_code_proxy.http.asgi import CLIENT_GONE
+from claude_code_proxy.kinds import AGENT
 from claude_code_proxy.ledger.entry import Entry, lines
 from claude_code_proxy.prices import cost
 
@@ -11,10 +14,6 @@ if TYPE_CHECKING:
     from claude_code_proxy.http.access import Record
     from claude_code_proxy.wire.failure import Failed
 
-SESSION: Final = "x-claude-code-session-id"
-AGENT: Final = "x-claude-code-agent-id"
-
-_GONE: Final = 499
 _SHED: Final = 529
 
 
@@ -59,7 +58,7 @@ def row_of(record: Record, since: float) -> Entry:
 
 
 def _state(record: Record, failure: Failed | None) -> str:
-    if record.status == _GONE:
+    if record.status == CLIENT_GONE:
         return "client_closed"
     if not failure:
         return "ok" if 200 <= record.status < 300 else "upstream_error"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from claude_code_proxy.ledger.schema import MIGRATIONS, VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 SCHEMES: Final = ("postgresql://", "postgres://")
 INSTALL: Final = 'pip install "claude-code-proxy[postgres]"'
@@ -91,28 +91,21 @@ class SQLite:
         self._file = _identity(path)
         self._connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
-        try:
+        with contextlib.ExitStack() as unless_ready:
+            unless_ready.callback(self._connection.close)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute("PRAGMA secure_delete = ON")  # what was said is gone when its days are over
             self._migrate()
-        except BaseException:
-            self._connection.close()
-            raise
+            unless_ready.pop_all()
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         return [dict(row) for row in self._connection.execute(sql, values)]
 
     def write(self, *statements: tuple[str, Sequence[Sequence[Any]]]) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             for sql, sets in statements:
                 self._connection.executemany(sql, sets)
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
 
     def gone(self) -> bool:
         try:
@@ -126,17 +119,25 @@ class SQLite:
     def _migrate(self) -> None:
         if self._connection.execute("PRAGMA user_version").fetchone()[0] == VERSION:
             return  # which needs no lock
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
             for statement in _steps(version, str(self._path), "BLOB"):
                 self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is done in the block, or nothing."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        with contextlib.ExitStack() as unless_done:
+            unless_done.callback(self._undo)
+            yield
             self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+            unless_done.pop_all()
+
+    def _undo(self) -> None:
+        if self._connection.in_transaction:  # some errors end it themselves
+            self._connection.execute("ROLLBACK")
 
 
 class Postgres:
@@ -149,11 +150,10 @@ class Postgres:
         except ImportError:
             raise LedgerError(f"A ledger in Postgres needs the extra 'postgres': {INSTALL}") from None
         self._connection = psycopg.connect(url, autocommit=True, row_factory=dict_row, connect_timeout=5)
-        try:
+        with contextlib.ExitStack() as unless_ready:
+            unless_ready.callback(self._connection.close)
             self._migrate()
-        except BaseException:
-            self._connection.close()
-            raise
+            unless_ready.pop_all()
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         return self._connection.execute(_numbered(sql), values).fetchall()
