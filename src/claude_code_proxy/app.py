@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import sys
 from typing import TYPE_CHECKING
@@ -31,6 +30,7 @@ from claude_code_proxy.http.status import METRICS, STATUS, Status, breaker_state
 from claude_code_proxy.http.surface import COUNT_TOKENS, DASHBOARD, MESSAGES, MODELS, Surface
 from claude_code_proxy.http.watchdog import watched
 from claude_code_proxy.ledger.writer import Ledger
+from claude_code_proxy.memory import settle
 from claude_code_proxy.metrics import Metrics
 from claude_code_proxy.reload import following
 from claude_code_proxy.settings import SettingsError, load_settings
@@ -87,7 +87,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         extend(surface.settings)
         async with _written(metrics.ledger), exporting(surface.settings.otel, metrics):
-            _freeze()
+            settle()
             allow_connections(settings.max_streams)
             async with _followed(source, use):
                 with drain.on_signals(lambda: surface.settings.drain_timeout), watched():
@@ -134,12 +134,6 @@ async def _written(ledger: Ledger | None) -> AsyncGenerator[None]:
     finally:
         if ledger:
             await asyncio.to_thread(ledger.close)
-
-
-def _freeze() -> None:
-    """What is loaded now stays: no collection needs to look at it again."""
-    gc.collect()
-    gc.freeze()
 
 
 def _loaded(source: Settings | Callable[[], Settings]) -> Settings:
