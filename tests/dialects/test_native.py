@@ -218,6 +218,7 @@ def test_nothing_depends_on_the_names_of_events() -> None:
 ENDS: list[tuple[list[Event], tuple[str, str | None]]] = [
     (ended("end_turn", "Paris"), ("stop_sequence", "Paris")),
     (ended("stop_sequence", "X"), ("stop_sequence", "X")),
+    (ended("stop_sequence", "X\ud83d"), ("stop_sequence", "X\ufffd")),
     (ended("max_tokens"), ("max_tokens", None)),
     (ended("tool_use"), ("end_turn", None)),
     (ended(None), ("end_turn", None)),

@@ -137,6 +137,7 @@ HALF = "\ud83d"
         chunk(HALF),
         {"error": HALF},
         chunk(refusal=HALF),
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "stop_reason": HALF}]},
     ],
 )
 @pytest.mark.fault("U-22")

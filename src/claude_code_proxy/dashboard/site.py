@@ -152,6 +152,8 @@ class Site:
         entry = next((one for one in at_hand if one.id == ident), None) or reader.one(ident)
         if entry is None:
             return self._missing(about, "The ledger knows no request of this id.")
+        if ledger:
+            ledger.settle(ident)  # it may have ended just now
         return self._page(
             about,
             "request.html",

@@ -47,6 +47,9 @@ FIRST: Final = 0.3
 LAST: Final = 3.0
 """Seconds for what is left at the end."""
 
+_SETTLED: Final = 4
+"""Intervals within which what was captured last is written, if anything is."""
+
 _RETRY: Final = (1.0, 2.0, 5.0, 10.0)
 """Seconds of patience after the first, second, … failure in a row; then always the last."""
 
@@ -170,6 +173,12 @@ class Ledger:
             if not self.reserve(held):
                 return
         self._captures.append(_Waiting(id, part, began, data, held))
+
+    def settle(self, id: str) -> None:  # noqa: A002
+        """Wait until what was captured of a request is written, if that can be done soon. Blocks."""
+        by = time.monotonic() + _SETTLED * self._interval
+        while time.monotonic() < by and any(waiting.id == id for waiting in self._captures.copy()):
+            time.sleep(self._interval / 10)
 
     def running(self) -> list[Entry]:
         """What is known of the requests that this process is answering, the oldest first."""

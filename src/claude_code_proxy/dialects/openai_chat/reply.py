@@ -211,7 +211,7 @@ class ChatDecoder:
             self._finish = "stop"  # a whole reply is whole without saying so
         met = choice.get("stop_reason") or choice.get("matched_stop")  # vLLM and SGLang tell which one
         if isinstance(met, str) and self._finish == "stop":
-            self._stop_sequence = met
+            self._stop_sequence = paired(met)
 
     def _end(self, finish: str) -> Sequence[Event]:
         reason: StopReason = "refusal" if self._refused else STOP_REASONS.get(finish, "end_turn")
