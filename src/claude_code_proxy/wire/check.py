@@ -13,6 +13,8 @@ from claude_code_proxy.wire.failure import ApiError, Failed, error
 from claude_code_proxy.wire.json_text import MOST, fields, items
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from claude_code_proxy.wire.messages import Request
 
 _WORDS: Final[dict[type, str]] = {
@@ -66,32 +68,53 @@ _BLOCK_FIELDS: Final[dict[str, tuple[tuple[str, type], ...]]] = {
 """Fields that a block of the type must have. Blocks of other types are not looked into."""
 
 
+class _AmissError(Exception):
+    """Something is not as it must be: what, and `where`, from the outermost name to the innermost.
+
+    The way there is told on the way out, so that a request with nothing amiss does not pay for it.
+    """
+
+    def __init__(self, problem: str, *where: str | int) -> None:
+        super().__init__(problem)
+        self.where = where
+
+    def inside(self, *where: str | int) -> _AmissError:
+        """The same, further out."""
+        self.where = (*where, *self.where)
+        return self
+
+
 def checked(body: object, *, counting: bool = False) -> Request:
     """The body as a request, or `ApiError` (400) that names the field and what it must hold.
 
     `counting`: the body is one of count_tokens, which has no `max_tokens`.
     """
+    try:
+        return _checked(body, counting=counting)
+    except _AmissError as amiss:
+        raise error("invalid_request_error", f"{'.'.join(map(str, amiss.where))}: {amiss}") from None
+
+
+def _checked(body: object, *, counting: bool) -> Request:
     request = _object(body, "The request body")
     for name in _REQUIRED:
         if name not in request and not (counting and name == "max_tokens"):
-            raise _error("field required", name)
+            raise _AmissError("field required", name)
     for name, kinds in _FIELDS.items():
         if name in request:
             _expect(request[name], kinds, name)
     for name, inner in _NESTED.items():
-        for one in inner:
-            _expect(fields(request.get(name)).get(one), (str, type(None)), name, one)
+        for one in inner if name in request else ():
+            _expect(fields(request[name]).get(one), (str, type(None)), name, one)
     if not 0 <= request.get("max_tokens", 0) <= MOST:
-        raise _error("must be between 0 and 2^53", "max_tokens")
+        raise _AmissError("must be between 0 and 2^53", "max_tokens")
     if request.get("thread") is not None and not counting:
         raise no_thread()
     if not request["messages"]:
-        raise _error("at least one message is required", "messages")
-    for n, message in enumerate(items(request["messages"])):
-        _check_message(message, "messages", n)
-    _check_content(request.get("system"), _TEXT_OR_BLOCKS_OR_NOTHING, "system")
-    for n, tool in enumerate(items(request.get("tools"))):
-        _check_tool(tool, "tools", n)
+        raise _AmissError("at least one message is required", "messages")
+    _check_each("messages", request["messages"], _check_message)
+    _check_content("system", request.get("system"), _TEXT_OR_BLOCKS_OR_NOTHING)
+    _check_each("tools", items(request.get("tools")), _check_tool)
     for n, sequence in enumerate(items(request.get("stop_sequences"))):
         _expect(sequence, (str,), "stop_sequences", n)
     return cast("Request", request)
@@ -108,44 +131,57 @@ def no_thread() -> ApiError:
     return ApiError(Failed("invalid_request_error", message, 400, details=details))
 
 
-def _check_message(value: object, *where: str | int) -> None:
-    message = fields(value) or _object(value, *where)
+def _check_each(name: str, values: list[Any], check: Callable[[Any], None]) -> None:
+    n = 0
+    try:
+        for n, value in enumerate(values):  # noqa: B007 -- it is read when one is amiss
+            check(value)
+    except _AmissError as amiss:
+        raise amiss.inside(name, n) from None
+
+
+def _check_message(value: Any) -> None:
+    message: dict[str, Any] = value
+    if type(message) is not dict:
+        raise _wrong(value, (dict,))
     if message.get("role") not in _ROLES:
-        raise _error(f"must be one of {', '.join(_ROLES)}", *where, "role")
+        raise _AmissError(f"must be one of {', '.join(_ROLES)}", "role")
     content = message.get("content")
     if content is None and "content" not in message:
-        raise _error("field required", *where, "content")
-    _check_content(content, _TEXT_OR_BLOCKS, *where, "content")
+        raise _AmissError("field required", "content")
+    _check_content("content", content, _TEXT_OR_BLOCKS)
 
 
-def _check_content(content: object, kinds: tuple[type, ...], *where: str | int) -> None:
+def _check_content(name: str, content: Any, kinds: tuple[type, ...]) -> None:
     """Content of one of these kinds. That which is a list has blocks, that which is a string none."""
-    if blocks := items(content):
-        _check_blocks(blocks, where)
+    blocks: list[Any] = content
+    if type(blocks) is list:
+        _check_each(name, blocks, _check_block)
     elif type(content) not in kinds:
-        _expect(content, kinds, *where)
+        _expect(content, kinds, name)
 
 
-def _check_blocks(blocks: list[Any], where: tuple[str | int, ...]) -> None:
+def _check_block(value: Any) -> None:
     """Most of a request are blocks: what is right with them is asked for in as few steps as can be."""
-    for n, value in enumerate(blocks):
-        block = fields(value) or _object(value, *where, n)
-        kind = block.get("type")
-        if type(kind) is not str:
-            raise _wrong(kind, (str,), *where, n, "type")
-        for name, wanted in _BLOCK_FIELDS.get(kind, ()):
-            if type(block.get(name)) is not wanted:
-                raise _wrong(block.get(name), (wanted,), *where, n, name)
-        if kind == "tool_result":
-            _check_content(block.get("content"), _TEXT_OR_BLOCKS_OR_NOTHING, *where, n, "content")
+    block: dict[str, Any] = value
+    if type(block) is not dict:
+        raise _wrong(value, (dict,))
+    kind = block.get("type")
+    if type(kind) is not str:
+        raise _wrong(kind, (str,), "type")
+    for name, wanted in _BLOCK_FIELDS.get(kind, ()):
+        if type(block.get(name)) is not wanted:
+            raise _wrong(block.get(name), (wanted,), name)
+    if kind == "tool_result":
+        _check_content("content", block.get("content"), _TEXT_OR_BLOCKS_OR_NOTHING)
 
 
-def _check_tool(value: object, *where: str | int) -> None:
-    tool = _object(value, *where)
+def _check_tool(value: Any) -> None:
+    tool = _object(value)
     if type(tool.get("name")) is not str and ("name" in tool or (tool.get("type") or "custom") == "custom"):
-        raise _wrong(tool.get("name"), (str,), *where, "name")
+        raise _wrong(tool.get("name"), (str,), "name")
     if type(schema := tool.get("input_schema")) is not dict:
-        _expect(schema, (dict, type(None)), *where, "input_schema")
+        _expect(schema, (dict, type(None)), "input_schema")
 
 
 def _object(value: object, *where: str | int) -> dict[str, Any]:
@@ -158,11 +194,7 @@ def _expect(value: Any, kinds: tuple[type, ...], *where: str | int) -> Any:
     raise _wrong(value, kinds, *where)
 
 
-def _wrong(value: object, kinds: tuple[type, ...], *where: str | int) -> ApiError:
+def _wrong(value: object, kinds: tuple[type, ...], *where: str | int) -> _AmissError:
     allowed = " or ".join(dict.fromkeys(_WORDS[kind] for kind in kinds))
     held = next((word for kind, word in _WORDS.items() if type(value) is kind), "that")
-    return _error(f"must be {allowed}, not {held}", *where)
-
-
-def _error(problem: str, *where: str | int) -> ApiError:
-    return error("invalid_request_error", f"{'.'.join(map(str, where))}: {problem}")
+    return _AmissError(f"must be {allowed}, not {held}", *where)
