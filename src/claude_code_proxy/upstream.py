@@ -11,7 +11,9 @@ import contextlib
 import os
 import ssl
 import sys
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,10 +25,11 @@ from claude_code_proxy.connections import Connector, used
 from claude_code_proxy.credentials import Credentials
 from claude_code_proxy.dialects.base import Answer
 from claude_code_proxy.hosts import Here, is_near
+from claude_code_proxy.http1 import Incoming, Place
 from claude_code_proxy.wire.failure import ApiError, Failed, error, failed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 
     from claude_code_proxy.settings import Settings
 
@@ -55,6 +58,12 @@ _LAST_WORD = 0.25
 """Seconds to wait for the end of a body that has said all: longer than any healthy server needs."""
 
 
+_OURS = {"accept-encoding": "identity", "content-type": "application/json"}
+"""Headers of every request, unless it has its own."""
+
+_PLACES = 256
+"""Addresses that are remembered as they are connected to."""
+
 _CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key", "api-key", "x-amz-security-token")
 
 _GUESSABLE = 6
@@ -72,16 +81,35 @@ class Ends(Struct, frozen=True):
     size: int
 
 
+class Content(Protocol):
+    """The body of an answer while it comes, of aiohttp's kind or ours."""
+
+    async def readany(self) -> bytes: ...
+    def at_eof(self) -> bool: ...
+    def set_exception(self, cause: BaseException, /) -> None: ...
+
+
 class Upstream:
-    """An upstream's answer while it is read."""
+    """An upstream's answer while it is read: its head, its body, and how to close it.
 
-    __slots__ = ("_left", "_response", "_timer", "answer")
+    `host` is who answers, `sent` are the headers of the request.
+    """
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    __slots__ = ("_close", "_content", "_host", "_left", "_sent", "_timer", "answer")
+
+    def __init__(
+        self, answer: Answer, content: Content, close: Callable[[], None], host: str, sent: Mapping[str, str]
+    ) -> None:
+        self.answer, self._content, self._close, self._host, self._sent = answer, content, close, host, sent
         self._left = sys.maxsize  # bytes that it may still send
         self._timer: asyncio.TimerHandle | None = None
-        self.answer = Answer(response.status, {name.lower(): value for name, value in response.headers.items()})
+
+    @classmethod
+    def of(cls, response: aiohttp.ClientResponse) -> Upstream:
+        """The same for an answer that aiohttp reads."""
+        answer = Answer(response.status, {name.lower(): value for name, value in response.headers.items()})
+        sent = response.request_info.headers
+        return cls(answer, response.content, response.close, response.url.authority, sent)
 
     def limit(self, ends: Ends, said: Callable[[], bool]) -> None:
         """Let reading fail once a bound is reached. `said` tells whether the answer has said anything."""
@@ -93,8 +121,7 @@ class Upstream:
                 self._timer = loop.call_at(ends.end, expire)
             else:
                 kind = "took too long for its answer" if said() else "said nothing for too long"
-                cause = error("timeout_error", f"{self._response.url.authority} {kind}.")
-                self._response.content.set_exception(cause)
+                self._content.set_exception(error("timeout_error", f"{self._host} {kind}."))
 
         self._timer = loop.call_at(ends.content, expire)
 
@@ -104,12 +131,12 @@ class Upstream:
         Raises `ApiError` when it breaks off, falls silent for too long, or is too large.
         """
         try:
-            chunk = await (self._soon() if hurry else self._response.content.readany())
+            chunk = await (self._soon() if hurry else self._content.readany())
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
-            raise ApiError(_reason(cause, self._response.url.authority)) from cause
+            raise ApiError(_reason(cause, self._host)) from cause
         self._left -= len(chunk)
         if self._left < 0:
-            raise error("api_error", f"{self._response.url.authority} sent too much.", status=502)
+            raise error("api_error", f"{self._host} sent too much.", status=502)
         return chunk
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -120,35 +147,32 @@ class Upstream:
     async def _soon(self) -> bytes:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_COUNT):
-                return await self._response.content.readany()
+                return await self._content.readany()
         return b""
 
     async def error_body(self) -> bytes:
         """The body of an error answer, as much of it as is sensible and arrives."""
-        parts: list[bytes] = []
+        body = bytearray()
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
             async with asyncio.timeout(_ERROR_WAIT):
-                async for chunk in self._response.content.iter_any():
-                    parts.append(chunk)
-                    if sum(map(len, parts)) >= _ERROR_BODY:
-                        break
-        return _hushed(b"".join(parts)[:_ERROR_BODY], self._response.request_info.headers)
+                while len(body) < _ERROR_BODY and (chunk := await self._content.readany()):
+                    body += chunk
+        return _hushed(bytes(body[:_ERROR_BODY]), self._sent)
 
     async def finish(self) -> None:
         """Read to the end of a body that has said all, so that its connection can serve again."""
-        content = self._response.content
-        if content.at_eof():
+        if self._content.at_eof():
             return
         with contextlib.suppress(ApiError, aiohttp.ClientError, TimeoutError, OSError):
             async with asyncio.timeout(_LAST_WORD):
-                while not content.at_eof():
-                    await content.readany()
+                while not self._content.at_eof():
+                    await self._content.readany()
 
     def close(self) -> None:
         """Give up the answer. Its connection serves again if the body was read to its end, else it is closed."""
         if self._timer:
             self._timer.cancel()
-        self._response.close()
+        self._close()
 
 
 class Pool:
@@ -162,12 +186,13 @@ class Pool:
         self.credentials, self.here = Credentials(), Here()
         self._session: aiohttp.ClientSession | None = None
         self._single: aiohttp.ClientSession | None = None
+        self._places: OrderedDict[str, Place] = OrderedDict()
         self._trusted = settings.ssl_cert_file
         self.use(settings)
 
     def use(self, settings: Settings) -> None:
         """Take the time limits and the proxy of these settings for what is asked from now on."""
-        self._proxy = settings.upstream_proxy or None
+        self._proxy, self._idle = settings.upstream_proxy or None, settings.idle_timeout
         self._timeout = aiohttp.ClientTimeout(
             total=None,
             sock_connect=settings.connect_timeout,
@@ -180,13 +205,44 @@ class Pool:
         Raises `ApiError` when the upstream cannot be reached or does not answer. The answer is to be closed.
         """
         self._not_here(url)
-        session = self._session = self._session or self._open()
-        limits, proxy = self._timeout, self._proxy_for(url)
+        ask = self._asked_by_proxy if self._proxy_for(url) else self._asked
         try:
             async with asyncio.timeout_at(by):
-                return Upstream(await _sent(session, url, body, headers, limits=limits, proxy=proxy))
+                return await _again(partial(ask, url, body, headers))
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
             raise ApiError(_reason(cause, urlsplit(url).netloc)) from cause
+
+    async def _asked(self, url: str, body: bytes, headers: Mapping[str, str]) -> Upstream:
+        """The answer to a request that goes straight to its host. Raises what aiohttp raises."""
+        session = self._session = self._session or self._open()
+        if (place := self._places.get(url)) is None:
+            place = self._places[url] = Place(url, _OURS)
+            if len(self._places) > _PLACES:
+                self._places.popitem(last=False)
+        head = place.head(headers, len(body))
+        connector = cast("Connector", session.connector)
+        incoming = Incoming(await connector.connect(place, [], self._timeout), self._idle)
+        try:
+            await incoming.sent(head, body)
+        except BaseException:
+            incoming.close()
+            raise
+        answer = Answer(incoming.status, incoming.headers)
+        return Upstream(answer, incoming, incoming.close, place.url.authority, headers)
+
+    async def _asked_by_proxy(self, url: str, body: bytes, headers: Mapping[str, str]) -> Upstream:
+        """The same by way of the user's proxy, with which aiohttp knows how to talk."""
+        session = self._session = self._session or self._open()
+        return Upstream.of(
+            await session.post(
+                url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=self._timeout,
+                proxy=self._proxy,
+            )
+        )
 
     @contextlib.asynccontextmanager
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> AsyncGenerator[Upstream]:
@@ -225,7 +281,7 @@ class Pool:
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
             raise ApiError(_reason(cause, exact.authority)) from cause
         try:
-            yield Upstream(response)
+            yield Upstream.of(response)
         finally:
             response.close()
 
@@ -285,21 +341,13 @@ class Pool:
         return aiohttp.ClientSession(
             connector=Connector(limit=0, force_close=once, ssl=_trusting(self._trusted)),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"accept-encoding": "identity", "content-type": "application/json"},
+            headers=_OURS,
             skip_auto_headers=("user-agent",),
         )
 
 
-async def _sent(
-    session: aiohttp.ClientSession,
-    url: str,
-    body: bytes,
-    headers: Mapping[str, str],
-    *,
-    limits: aiohttp.ClientTimeout,
-    proxy: str | None,
-) -> aiohttp.ClientResponse:
-    """Send a request; where a connection turns out to have been closed long since, on another.
+async def _again(ask: Callable[[], Awaitable[Upstream]]) -> Upstream:
+    """What comes of asking; where a connection turns out to have been closed long since, on another.
 
     A server may close a connection at any time after its last answer, and llama.cpp does so after every stream
     although it promises otherwise; that shows when the next request is sent. A request that was sent on a new
@@ -310,14 +358,7 @@ async def _sent(
         used.set(False)
         began = clock()
         try:
-            return await session.post(
-                url,
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                timeout=limits,
-                proxy=proxy,
-            )
+            return await ask()
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
             if not used.get() or not left or clock() - began > _STALE:
                 raise
