@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import ssl
 import sys
 from collections import OrderedDict
@@ -18,7 +17,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from msgspec import Struct
-from msgspec.structs import replace
 from yarl import URL
 
 from claude_code_proxy.connections import Connector, used
@@ -26,7 +24,8 @@ from claude_code_proxy.credentials import Credentials
 from claude_code_proxy.dialects.base import Answer
 from claude_code_proxy.hosts import Here, is_near
 from claude_code_proxy.http1 import Incoming, Place
-from claude_code_proxy.wire.failure import ApiError, Failed, error, failed
+from claude_code_proxy.reasons import hushed, reason
+from claude_code_proxy.wire.failure import ApiError, error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -63,11 +62,6 @@ _OURS = {"accept-encoding": "identity", "content-type": "application/json"}
 
 _PLACES = 256
 """Addresses that are remembered as they are connected to."""
-
-_CREDENTIALS = ("authorization", "x-api-key", "x-goog-api-key", "api-key", "x-amz-security-token")
-
-_GUESSABLE = 6
-"""Characters of a credential that is none: shorter ones are words like `any`."""
 
 
 class Ends(Struct, frozen=True):
@@ -133,7 +127,7 @@ class Upstream:
         try:
             chunk = await (self._soon() if hurry else self._content.readany())
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
-            raise ApiError(_reason(cause, self._host)) from cause
+            raise ApiError(reason(cause, self._host)) from cause
         self._left -= len(chunk)
         if self._left < 0:
             raise error("api_error", f"{self._host} sent too much.", status=502)
@@ -157,7 +151,7 @@ class Upstream:
             async with asyncio.timeout(_ERROR_WAIT):
                 while len(body) < _ERROR_BODY and (chunk := await self._content.readany()):
                     body += chunk
-        return _hushed(bytes(body[:_ERROR_BODY]), self._sent)
+        return hushed(bytes(body[:_ERROR_BODY]), self._sent)
 
     async def finish(self) -> None:
         """Read to the end of a body that has said all, so that its connection can serve again."""
@@ -210,7 +204,7 @@ class Pool:
             async with asyncio.timeout_at(by):
                 return await _again(partial(ask, url, body, headers))
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
-            raise ApiError(_reason(cause, urlsplit(url).netloc)) from cause
+            raise ApiError(reason(cause, urlsplit(url).netloc)) from cause
 
     async def _asked(self, url: str, body: bytes, headers: Mapping[str, str]) -> Upstream:
         """The answer to a request that goes straight to its host. Raises what aiohttp raises."""
@@ -279,7 +273,7 @@ class Pool:
                 proxy=self._proxy_for(url),
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
-            raise ApiError(_reason(cause, exact.authority)) from cause
+            raise ApiError(reason(cause, exact.authority)) from cause
         try:
             yield Upstream.of(response)
         finally:
@@ -319,7 +313,7 @@ class Pool:
                     if len(body) > _WHOLE_BODY:
                         raise error("api_error", f"{host} sent too much.", status=502)
         except (aiohttp.ClientError, TimeoutError, OSError) as cause:
-            raise ApiError(_reason(cause, host)) from cause
+            raise ApiError(reason(cause, host)) from cause
         return response.status, bytes(body)
 
     def _not_here(self, url: str) -> None:
@@ -372,44 +366,3 @@ def _trusting(file: str) -> ssl.SSLContext | bool:
     context = ssl.create_default_context()
     context.load_verify_locations(file)
     return context
-
-
-def _reason(cause: Exception, host: str) -> Failed:
-    """Why an upstream could not be reached or stopped talking, in words that can be shown."""
-    match cause:
-        case aiohttp.ClientConnectorCertificateError():
-            why = getattr(cause.certificate_error, "verify_message", "") or "it is not trusted"
-            message = f"The TLS certificate of {host} could not be verified: {why}. See SSL_CERT_FILE for your own."
-            return _lasting(message)
-        case aiohttp.ClientConnectorSSLError():
-            return _lasting(
-                f"{host} does not speak TLS as it should. Is the provider's base URL right, https and port?"
-            )
-        case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
-            return _lasting("UPSTREAM_PROXY did not connect us. Is it right, and does it let us through?")
-        case aiohttp.ConnectionTimeoutError():
-            return failed("timeout_error", f"{host} did not accept a connection in time.")
-        case TimeoutError():
-            return failed("timeout_error", f"{host} was silent for too long.")
-        case aiohttp.ClientConnectorDNSError():
-            return _lasting(f"Cannot connect to {host} (unknown host). Is the provider's base URL right?")
-        case aiohttp.ClientConnectorError():
-            reason = os.strerror(cause.os_error.errno) if cause.os_error.errno else "no reason given"
-            message = f"Cannot connect to {host} ({reason}). Is it running, and is the provider's base URL right?"
-            return failed("api_error", message, status=502)
-        case aiohttp.ClientResponseError():
-            return failed("api_error", f"{host} answered something that is not HTTP as it should be.", status=502)
-        case _:
-            return replace(failed("api_error", f"{host} broke the connection.", status=502), unanswered=True)
-
-
-def _hushed(body: bytes, sent: Mapping[str, str]) -> bytes:
-    """An error's body without the credentials that the request carried: some repeat what they refuse."""
-    for name in _CREDENTIALS:
-        if len(secret := sent.get(name, "").rpartition(" ")[2]) >= _GUESSABLE:
-            body = body.replace(secret.encode(), b"***")
-    return body
-
-
-def _lasting(message: str) -> Failed:
-    return replace(failed("api_error", message, status=502), lasting=True)
