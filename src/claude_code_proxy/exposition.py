@@ -38,8 +38,10 @@ class Family:
         key = self.key(labels)
         self.values[key] = self.values.get(key, 0) + amount
 
-    def key(self, labels: Sequence[str]) -> tuple[str, ...]:
+    def key(self, labels: tuple[str, ...]) -> tuple[str, ...]:
         """The labels under which these are counted."""
+        if labels in self.values:  # nearly always: what is kept there is what `label` leaves as it is
+            return labels
         key = tuple(label(text) for text in labels)
         return (OTHER,) * len(key) if key not in self.values and len(self.values) >= self._most else key
 

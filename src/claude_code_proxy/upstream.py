@@ -11,7 +11,7 @@ import contextlib
 import os
 import ssl
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -73,7 +73,7 @@ class Ends(Struct, frozen=True):
 
 
 class Upstream:
-    """An upstream's answer while it is read."""
+    """An upstream's answer while it is read. As a block, it is closed where that raises."""
 
     __slots__ = ("_left", "_response", "_timer", "answer")
 
@@ -82,6 +82,13 @@ class Upstream:
         self._left = sys.maxsize  # bytes that it may still send
         self._timer: asyncio.TimerHandle | None = None
         self.answer = Answer(response.status, {name.lower(): value for name, value in response.headers.items()})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind:
+            self.close()
 
     def limit(self, ends: Ends, said: Callable[[], bool]) -> None:
         """Let reading fail once a bound is reached. `said` tells whether the answer has said anything."""

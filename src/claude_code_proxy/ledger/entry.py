@@ -76,27 +76,29 @@ class Entry(Struct, kw_only=True):
 
 COLUMNS: Final = tuple(field.name for field in fields(Entry))
 
-
 _TEXTS: Final = tuple(field.name for field in fields(Entry) if field.type is str)
 
 
 def bounded(entry: Entry) -> Entry:
     """The same entry, its texts such as they are kept."""
     for name in _TEXTS:
-        setattr(entry, name, kept(getattr(entry, name)))
+        text = getattr(entry, name)
+        if (fit := kept(text)) is not text:
+            setattr(entry, name, fit)
     return entry
 
 
 def values(entry: Entry) -> tuple[Any, ...]:
-    """The row's values in the order of `COLUMNS`, such as every database takes."""
+    """The values of a bounded entry in the order of `COLUMNS`, such as every database takes."""
     entry.quarter = int(entry.began // QUARTER)
-    return tuple(kept(value) for value in astuple(entry))
+    return tuple([value if value is None or type(value) is str else kept(value) for value in astuple(entry)])
 
 
 def kept(value: Any) -> Any:
     """A value such as it is kept: every database takes it."""
     if isinstance(value, str):
-        return _NOT_KEPT.sub("?", value[:LONGEST])
+        fits = len(value) <= LONGEST and value.isprintable()  # which nothing is that is not kept
+        return value if fits else _NOT_KEPT.sub("?", value[:LONGEST])
     if isinstance(value, int):
         return max(-1, min(value, MOST))
     return value
