@@ -10,10 +10,13 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import ClientPayloadError, TCPConnector
+from aiohttp import ClientPayloadError, ClientRequest, TCPConnector
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.hdrs import ACCEPT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiohttp.connector import Connection
 
 
@@ -40,6 +43,14 @@ class Connector(TCPConnector):
         if connection:
             used.set(True)
         return connection
+
+
+class Request(ClientRequest):
+    """A request that tells nothing of the library: as the session's headers are, but for `accept`."""
+
+    def update_auto_headers(self, _: Iterable[str] | None) -> None:
+        """Add what every request is to have. The library would copy and compare all headers to skip one of its own."""
+        self.headers.setdefault(ACCEPT, "*/*")
 
 
 class _Handler(ResponseHandler):

@@ -35,13 +35,11 @@ class Family:
 
     def add(self, amount: float, *labels: str) -> None:
         """Add to the value of these labels."""
-        key = self.key(labels)
+        key = labels if labels in self.values else self.key(labels)  # those there are such as `label` leaves them
         self.values[key] = self.values.get(key, 0) + amount
 
-    def key(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+    def key(self, labels: Sequence[str]) -> tuple[str, ...]:
         """The labels under which these are counted."""
-        if labels in self.values:  # nearly always: what is kept there is what `label` leaves as it is
-            return labels
         key = tuple(label(text) for text in labels)
         return (OTHER,) * len(key) if key not in self.values and len(self.values) >= self._most else key
 
@@ -69,7 +67,7 @@ class Histogram(Family):
 
     def observe(self, value: float, *labels: str) -> None:
         """Count a value among those of these labels."""
-        key = self.key(labels)
+        key = labels if labels in self.values else self.key(labels)
         counts = self._counts.get(key) or self._counts.setdefault(key, [0] * (len(self._bounds) + 1))
         counts[bisect_left(self._bounds, value)] += 1
         self.values[key] = self.values.get(key, 0) + value

@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from yarl import URL
 
-from claude_code_proxy.connections import Connector, used
+from claude_code_proxy.connections import Connector, Request, used
 from claude_code_proxy.credentials import Credentials
 from claude_code_proxy.dialects.base import Answer
 from claude_code_proxy.hosts import Here, is_near
@@ -155,7 +155,8 @@ class Upstream:
         """Give up the answer. Its connection serves again if the body was read to its end, else it is closed."""
         if self._timer:
             self._timer.cancel()
-        self._response.close()
+        if not self._response.closed:
+            self._response.close()
 
 
 class Pool:
@@ -293,7 +294,7 @@ class Pool:
             connector=Connector(limit=0, force_close=once, ssl=_trusting(self._trusted)),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"accept-encoding": "identity", "content-type": "application/json"},
-            skip_auto_headers=("user-agent",),
+            request_class=Request,
         )
 
 
@@ -319,7 +320,7 @@ async def _sent(
         try:
             return await session.post(
                 url,
-                data=body,
+                data=aiohttp.BytesPayload(body),  # as which the library would come to know it
                 headers=headers,
                 allow_redirects=False,
                 timeout=limits,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -77,28 +78,34 @@ class Entry(Struct, kw_only=True):
 COLUMNS: Final = tuple(field.name for field in fields(Entry))
 
 _TEXTS: Final = tuple(field.name for field in fields(Entry) if field.type is str)
+_texts_of: Final = attrgetter(*_TEXTS)
 
 
 def bounded(entry: Entry) -> Entry:
     """The same entry, its texts such as they are kept."""
-    for name in _TEXTS:
-        text = getattr(entry, name)
-        if (fit := kept(text)) is not text:
-            setattr(entry, name, fit)
+    texts = _texts_of(entry)
+    whole = "".join(texts)
+    if len(whole) > LONGEST or not whole.isprintable():  # else each is short enough, and what is not kept not printable
+        for name, text in zip(_TEXTS, texts, strict=True):
+            setattr(entry, name, kept(text))
     return entry
 
 
 def values(entry: Entry) -> tuple[Any, ...]:
     """The values of a bounded entry in the order of `COLUMNS`, such as every database takes."""
     entry.quarter = int(entry.began // QUARTER)
-    return tuple([value if value is None or type(value) is str else kept(value) for value in astuple(entry)])
+    return tuple(
+        [
+            value if value is None or type(value) is str or -1 <= value <= MOST else kept(value)
+            for value in astuple(entry)
+        ]
+    )
 
 
 def kept(value: Any) -> Any:
     """A value such as it is kept: every database takes it."""
     if isinstance(value, str):
-        fits = len(value) <= LONGEST and value.isprintable()  # which nothing is that is not kept
-        return value if fits else _NOT_KEPT.sub("?", value[:LONGEST])
+        return _NOT_KEPT.sub("?", value[:LONGEST])
     if isinstance(value, int):
         return max(-1, min(value, MOST))
     return value
