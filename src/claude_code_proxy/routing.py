@@ -28,7 +28,7 @@ _SMALL: Final = "haiku"
 _LONG_CONTEXT: Final = "[1m]"
 """A suffix that asks Claude for its long window. Clients strip it; one that does not means the same model."""
 
-_MOST, _LONGEST = 256, 200
+MOST, LONGEST = 256, 200
 """Ways that are remembered, and characters of names in them: both are the clients' to choose."""
 
 VIA: Final = "claude-via-"
@@ -65,8 +65,8 @@ class Routes:
         target = self._known.get(asked)
         if target is None:
             target = route(pinned, model, self._settings, kind)
-            if len(pinned) + len(model) <= _LONGEST:
-                if len(self._known) >= _MOST:
+            if len(pinned) + len(model) <= LONGEST:
+                if len(self._known) >= MOST:
                     del self._known[next(iter(self._known))]
                 self._known[asked] = target
         return target
