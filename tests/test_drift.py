@@ -266,3 +266,11 @@ def test_what_anthropic_really_sent_is_known(file: Path) -> None:
     fed(Tap(watch), [f"data: {line}\n\n".encode() for line in documents(file)])
     assert watch.stop
     assert watch.kinds <= known().events
+
+
+def test_a_client_without_a_name_is_counted_each_time() -> None:
+    drift = Drift()
+    for _ in range(2):
+        drift.request({"user-agent": f"{CANARY} /x", "anthropic-beta": "new-1, new-1,new-2"}, None)
+    assert {name: told["count"] for name, told in drift.clients.told().items()} == {NAMELESS: 2}
+    assert {name: told["count"] for name, told in drift.told()["beta"].items()} == {"new-1": 2, "new-2": 2}

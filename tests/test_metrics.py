@@ -78,9 +78,11 @@ def test_names_of_models_are_bounded() -> None:
 
 def test_labels_that_need_care() -> None:
     metrics = Metrics()
-    metrics.began("messages")
-    metrics.ended(Outcome("messages", "p", 'a"b\\c\nd\x1b größer', 200, usage=Usage(input=1)))
-    assert samples(metrics, "tokens_total") == {("p", 'a"b\\c?d? größer', "input"): 1}
+    for _ in range(2):
+        metrics.began("messages")
+        metrics.ended(Outcome("messages", "p", 'a"b\\c\nd\x1b größer', 200, usage=Usage(input=1)))
+    assert samples(metrics, "tokens_total") == {("p", 'a"b\\c?d? größer', "input"): 2}
+    assert samples(metrics, "request_duration_seconds_count") == {("messages", "p", 'a"b\\c?d? größer'): 2}
 
 
 def test_how_long_it_took() -> None:

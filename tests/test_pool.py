@@ -75,3 +75,29 @@ async def test_a_request_on_a_new_connection_is_never_repeated() -> None:
             await ask(of, server)
     assert raised.value.failed.status == 502
     assert server.requests == 1
+
+
+async def test_nothing_is_told_of_the_library() -> None:
+    """Nor is anything sent twice that a request brings itself."""
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).lower())
+        writer.write(ANSWER)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()[:2]
+    async with server, pool() as of:
+        for headers in ({}, {"accept": "text/x", "user-agent": "claude-cli/2", "content-type": "text/y"}):
+            async with of.post(f"http://{host}:{port}/x", b"body", headers) as upstream:
+                assert upstream.answer.status == 200
+    told = [
+        sorted(line for line in head.split(b"\r\n")[1:] if line and not line.startswith(b"host:")) for head in heads
+    ]
+    common = [b"accept-encoding: identity", b"content-length: 4"]
+    assert told == [
+        sorted([*common, b"accept: */*", b"content-type: application/json"]),
+        sorted([*common, b"accept: text/x", b"content-type: text/y", b"user-agent: claude-cli/2"]),
+    ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from claude_code_proxy.routing import route
+from claude_code_proxy.routing import LONGEST, MOST, Routes, route
 from claude_code_proxy.settings import load_settings
 from claude_code_proxy.wire.failure import ApiError
 
@@ -84,3 +84,32 @@ def test_a_provider_of_the_users_is_a_target() -> None:
     own: dict[str, dict[str, Any]] = {"own": {"dialect": "anthropic", "base_url": "http://x.test", "vendors": ["mine"]}}
     settings = load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": ""}, providers=own)
     assert [str(route("", model, settings)) for model in ("own:m", "mine/m")] == ["own:m", "own:mine/m"]
+
+
+def test_ways_that_were_found_are_kept_up_to_a_bound() -> None:
+    settings = load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": ""})
+    routes = Routes(settings)
+    first = routes.to("", "m0")
+    assert routes.to("", "m0") is first
+    assert first == route("", "m0", settings)
+    for n in range(MOST):
+        assert str(routes.to("", f"m{n + 1}")) == f"openai:m{n + 1}"
+    again = routes.to("", "m0")
+    assert (again, again is first) == (first, False)  # the oldest was forgotten
+    assert routes.to("", f"m{MOST}") is routes.to("", f"m{MOST}")
+    long = "m" * (LONGEST + 1)
+    assert routes.to("", long) is not routes.to("", long)  # and takes no room
+
+
+def test_what_a_way_leads_from_is_told_apart() -> None:
+    routes = Routes(load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": "", **OLLAMA}))
+    asked = [("", "gpt-5", ""), ("openai:gpt-5", "gpt-5", ""), ("", "claude-sonnet-5", ""), ("gemini:x", "gpt-5", "")]
+    for _ in range(2):
+        assert [str(routes.to(*one)) for one in asked] == ["ollama:gpt-5", "openai:gpt-5", "ollama:llama", "gemini:x"]
+
+
+def test_what_leads_nowhere_does_so_each_time() -> None:
+    routes = Routes(load_settings({"CLAUDE_CODE_PROXY_ENV_FILE": ""}))
+    for _ in range(2):
+        with pytest.raises(ApiError):
+            routes.to("nobody:model", "m")

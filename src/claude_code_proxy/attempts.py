@@ -49,7 +49,7 @@ class Attempt:
 
     def __str__(self) -> str:
         key = numbered(self.target.provider, self.key)
-        return f"{self.target} with {key}" if key else str(self.target)
+        return f"{self.target} with {key}" if key else self.target.name
 
 
 class Wish(Struct):

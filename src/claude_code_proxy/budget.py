@@ -46,7 +46,9 @@ class Budget:
     def _at(self, now: float) -> int:
         """The place of this second, after those that have left the window were emptied."""
         second = int(now)
+        if second <= self._second:
+            return self._second % WINDOW
         for passed in range(max(self._second + 1, second - WINDOW + 1), second + 1):
             self._asked[passed % WINDOW] = self._retried[passed % WINDOW] = 0
-        self._second = max(self._second, second)
+        self._second = second
         return self._second % WINDOW

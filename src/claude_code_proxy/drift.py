@@ -16,7 +16,7 @@ import time
 import tomllib
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +50,9 @@ _LARGEST: Final = 2 << 20
 
 _MOST_LOOKS: Final = 1000
 """Kinds of requests that are remembered."""
+
+_CLIENTS: Final = 32
+"""What was read of the headers of as many clients is at hand; no head is larger than 64 KiB."""
 
 _NAME: Final = re.compile(r"([A-Z]+ /)?[!-~]+")
 _PRODUCT: Final = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
@@ -132,12 +135,16 @@ class Names:
 
     def add(self, name: str) -> None:
         """Count one."""
+        now = self._clock()
+        if not (seen := self._seen.get(name)):  # most are there as they are
+            seen = self._new(name, now)
+        seen.count, seen.last = seen.count + 1, now
+
+    def _new(self, name: str, now: float) -> Seen:
         name = name[:LONGEST] if _NAME.fullmatch(name) else NAMELESS
         if name not in self._seen and len(self._seen) >= MOST:
             name = OTHERS
-        now = self._clock()
-        seen = self._seen.setdefault(name, Seen(0, now, now))
-        seen.count, seen.last = seen.count + 1, now
+        return self._seen.setdefault(name, Seen(0, now, now))
 
     def told(self) -> dict[str, dict[str, int | str]]:
         """What was seen, the most often first."""
@@ -161,8 +168,8 @@ class Drift:
     def request(self, headers: Mapping[str, str], head: Head | None) -> None:
         """Count what a request has that is not known. Names of headers are in lower case; no head, no body."""
         client = headers.get("user-agent", "").partition(" ")[0]
-        self.clients.add(client if _PRODUCT.fullmatch(client) else NAMELESS)
-        betas = frozenset(beta.strip() for beta in headers.get("anthropic-beta", "").split(",")) - {""}
+        self.clients.add(_product(client))
+        betas = _betas(headers.get("anthropic-beta", ""))
         self.count("header", headers)
         self.count("beta", betas)
         if head is None:
@@ -205,6 +212,18 @@ class Drift:
             self._looks.clear()
         self._looks.add(look)
         return True
+
+
+@lru_cache(_CLIENTS)
+def _product(client: str) -> str:
+    """What a client calls itself, if that is a product and its version."""
+    return client if _PRODUCT.fullmatch(client) else NAMELESS
+
+
+@lru_cache(_CLIENTS)
+def _betas(told: str) -> frozenset[str]:
+    """The names in the header of betas."""
+    return frozenset(beta.strip() for beta in told.split(",")) - {""}
 
 
 def plain(path: str) -> str:

@@ -35,7 +35,7 @@ class Family:
 
     def add(self, amount: float, *labels: str) -> None:
         """Add to the value of these labels."""
-        key = self.key(labels)
+        key = labels if labels in self.values else self.key(labels)  # those there are such as `label` leaves them
         self.values[key] = self.values.get(key, 0) + amount
 
     def key(self, labels: Sequence[str]) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ class Histogram(Family):
 
     def observe(self, value: float, *labels: str) -> None:
         """Count a value among those of these labels."""
-        key = self.key(labels)
+        key = labels if labels in self.values else self.key(labels)
         counts = self._counts.get(key) or self._counts.setdefault(key, [0] * (len(self._bounds) + 1))
         counts[bisect_left(self._bounds, value)] += 1
         self.values[key] = self.values.get(key, 0) + value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, closing, suppress
+from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -31,7 +32,7 @@ from claude_code_proxy.wire.scan import holds
 from claude_code_proxy.wire.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 
     from claude_code_proxy.attempts import Attempt
     from claude_code_proxy.dialects.base import Answer, Dialect
@@ -86,7 +87,7 @@ class Known(Struct, frozen=True):
         It is a good one where it will be wanted: for a sample, or as the upstream is not known to count or may not come
         to it. Else it is made of the size alone, which costs nothing.
         """
-        head, target = exchange.head, str(exchange.target)
+        head, target = exchange.head, exchange.target.name
         exchange.sampled = self.calibration.samples(target, head)
         counts = self.calibration.counts(target) and "stop_sequences" not in head.names
         if exchange.sampled or not counts:
@@ -97,7 +98,7 @@ class Known(Struct, frozen=True):
 
     def learn(self, exchange: Exchange) -> None:
         """Learn from what the upstream counted, when the reply of an exchange has ended well."""
-        target, head = str(exchange.target), exchange.head
+        target, head = exchange.target.name, exchange.head
         if head.raw:
             exchange.sampled = self.calibration.samples(target, head)
         if exchange.sampled and exchange.asked and exchange.watch.stop:
@@ -155,7 +156,7 @@ class Exchange:
     def call(self, settings: Settings, model: str) -> Call:
         """The request as its dialect sees it. `model` is the one that is asked, perhaps in place of the target's."""
         provider = self.target.provider
-        own = settings.models.get(str(self.target), Limits()).max_output
+        own = settings.models.get(self.target.name, Limits()).max_output
         return Call(
             head=self.head,
             model=provider.full_name(model),
@@ -193,7 +194,7 @@ async def serve(
         return await _begun(exchange, attempt, settings, pool, known)
 
     reply = await first_reply(_wish(exchange, settings), known.health, ask)
-    with closing(reply):
+    try:
         if data := reply.first:
             yield data
             if begun:
@@ -201,6 +202,8 @@ async def serve(
             while data := await reply.more():
                 yield data
         await reply.finish()
+    finally:
+        reply.close()
 
 
 def _wish(exchange: Exchange, settings: Settings) -> Wish:
@@ -272,7 +275,7 @@ async def _begun(exchange: Exchange, attempt: Attempt, settings: Settings, pool:
         model = await preparation.model(provider, model, settings)
     limits = exchange.limits = known.limits(exchange.target, settings)
     if not provider.serves_claude:
-        factor = known.calibration.factor(str(exchange.target))
+        factor = known.calibration.factor(exchange.target.name)
         if refusal := too_long(exchange.head, limits.context, factor, SILENT if preparation else LOUD):
             raise ApiError(refusal)
     call = exchange.call(settings, model)
@@ -293,12 +296,11 @@ async def _begun(exchange: Exchange, attempt: Attempt, settings: Settings, pool:
     except ApiError as cause:
         _broke(capture, cause.failed)
         raise
-    with ExitStack() as unless_begun:
-        unless_begun.callback(upstream.close)
+    with upstream:
         answer, exchange.asked = upstream.answer, True
         if capture:
             capture.answered(answer.status, answer.headers)
-        passed = tuple(_handed_on(answer, dialect))
+        passed = _handed_on(answer, dialect)
         if not 200 <= answer.status < 300:
             if preparation and answer.status == 404:
                 preparation.forget(provider, exchange.target.model)
@@ -308,7 +310,6 @@ async def _begun(exchange: Exchange, attempt: Attempt, settings: Settings, pool:
         reply.first = await reply.more()
         if watch.failed and not watch.started:
             raise ApiError(_with(passed, watch.failed))
-        unless_begun.pop_all()
     exchange.headers += passed
     return reply
 
@@ -374,8 +375,13 @@ def _said(machine: Machine[Event, bytes], events: Iterable[Event], watch: Watch)
     return reply
 
 
-def _handed_on(answer: Answer, dialect: Dialect) -> Iterator[tuple[bytes, bytes]]:
-    """The headers of the answer that its dialect hands to the client; `name-*` stands for a prefix."""
-    for name, value in answer.headers.items():
-        if name in dialect.reply_headers or f"{name.partition('-')[0]}-*" in dialect.reply_headers:
-            yield as_sent(name), as_sent(value)
+def _handed_on(answer: Answer, dialect: Dialect) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers of the answer that its dialect hands to the client."""
+    wanted = dialect.reply_headers
+    return tuple([(as_sent(name), as_sent(value)) for name, value in answer.headers.items() if _wants(wanted, name)])
+
+
+@lru_cache(256)
+def _wants(wanted: frozenset[str], name: str) -> bool:
+    """Whether a header is among those that are wanted; `name-*` stands for a prefix."""
+    return name in wanted or f"{name.partition('-')[0]}-*" in wanted

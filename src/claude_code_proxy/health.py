@@ -6,7 +6,6 @@ it decides in which order targets and keys are asked, and how often.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from claude_code_proxy.cooldown import Cooldowns
 from claude_code_proxy.wire.failure import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from claude_code_proxy.providers import Provider
     from claude_code_proxy.routing import Target
@@ -66,34 +65,28 @@ class Health:
 
     def again(self, target: Target) -> bool:
         """Whether a target may be asked once more; if so, that is counted."""
-        return self._breakers.closed(str(target)) and self._budget(target.provider).spend(self._clock())
+        return self._breakers.closed(target.name) and self._budget(target.provider).spend(self._clock())
 
     def asked(self, target: Target) -> None:
         """A request comes to a target."""
         self._budget(target.provider).asked(self._clock())
 
-    @contextlib.contextmanager
-    def learning(self, target: Target, key: Key, sent: Callable[[], bool]) -> Iterator[None]:
-        """Learn from what comes of asking; of a request that was not `sent`, nothing."""
-        name = str(target)
-        probe = self._breakers.ask(name, self._clock())
-        try:
-            yield
-        except ApiError as cause:
-            if sent():
-                self._failed(target, key, cause.failed, probe=probe)
-            elif probe:
-                self._breakers.left(name)
-            raise
-        except BaseException:
-            if probe:
-                self._breakers.left(name)
-            raise
-        if sent():
-            self._breakers.worked(name)
-            self._keys.worked(target.provider.name, target.model, key.value)
-        elif probe:
-            self._breakers.left(name)
+    def learning(self, target: Target, key: Key, sent: Callable[[], bool]) -> Lesson:
+        """A block in which a target is asked. What comes of it teaches something, if the request was `sent`."""
+        return Lesson(self, target, key, sent)
+
+    def ask(self, target: Target) -> bool:
+        """A target is about to be asked. True if this is the probe of its breaker."""
+        return self._breakers.ask(target.name, self._clock())
+
+    def left(self, target: Target) -> None:
+        """What came of the probe says nothing of the target."""
+        self._breakers.left(target.name)
+
+    def worked(self, target: Target, key: Key) -> None:
+        """It answered."""
+        self._breakers.worked(target.name)
+        self._keys.worked(target.provider.name, target.model, key.value)
 
     def told(self) -> dict[str, Any]:
         """All of it, for people: breakers by target, keys that rest by number, and the retries of the last seconds."""
@@ -105,8 +98,9 @@ class Health:
         budgets = {name: budget.told(now) for name, budget in self._budgets.items()}
         return {"targets": self._breakers.told(now), "resting_keys": resting, "last_seconds": budgets}
 
-    def _failed(self, target: Target, key: Key, failure: Failed, *, probe: bool) -> None:
-        provider, name, now = target.provider, str(target), self._clock()
+    def failed(self, target: Target, key: Key, failure: Failed, *, probe: bool) -> None:
+        """It did not."""
+        provider, name, now = target.provider, target.name, self._clock()
         if policy.is_down(failure):
             self._breakers.failed(name, now, probe=probe)
             return
@@ -119,12 +113,34 @@ class Health:
                 self._keys.refused(provider.name, key.value, now)
 
     def _set_back(self, target: Target) -> bool:
-        return self._breakers.open(str(target), self._clock()) or self.wait(target) > 0
+        return self._breakers.open(target.name, self._clock()) or self.wait(target) > 0
 
     def _budget(self, provider: Provider) -> Budget:
         if not (budget := self._budgets.get(provider.name)):
             budget = self._budgets[provider.name] = Budget()
         return budget
+
+
+class Lesson:
+    """See `Health.learning`."""
+
+    __slots__ = ("_health", "_key", "_probe", "_sent", "_target")
+
+    def __init__(self, health: Health, target: Target, key: Key, sent: Callable[[], bool]) -> None:
+        self._health, self._target, self._key, self._sent = health, target, key, sent
+        self._probe = False
+
+    def __enter__(self) -> None:
+        self._probe = self._health.ask(self._target)
+
+    def __exit__(self, _: object, cause: BaseException | None, __: object) -> None:
+        says_something = (cause is None or isinstance(cause, ApiError)) and self._sent()
+        if says_something and isinstance(cause, ApiError):
+            self._health.failed(self._target, self._key, cause.failed, probe=self._probe)
+        elif says_something:
+            self._health.worked(self._target, self._key)
+        elif self._probe:
+            self._health.left(self._target)
 
 
 def numbered(provider: Provider, key: Key) -> str:

@@ -33,6 +33,8 @@ class Here:
 
     def reached(self, server: object) -> None:
         """Learn ASGI's `server` of a request; a Unix socket has no port."""
+        if type(server) is tuple and server in self._places:  # nearly always
+            return
         match server:
             case (str(host), int(port)):
                 self._places.add((host, port))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 AGENT: Final = "x-claude-code-agent-id"
 """A header that Claude Code's subagents send, and nobody else."""
 
+_NONE: Final = Kinds()
 _CLIENT: Final = "claude-cli/"
 _SEARCH: Final = "web_search"
 _THINKS: Final = frozenset({"enabled", "adaptive"})
@@ -34,6 +35,8 @@ def kind_of(head: Head, headers: Mapping[str, str], kinds: Kinds) -> str:
 
     `headers` are the client's, names in lower case.
     """
+    if kinds == _NONE:  # nearly always
+        return ""
     return next((kind for kind in KINDS if kinds.target(kind) and _IS[kind](head, headers, kinds)), "")
 
 

@@ -29,6 +29,7 @@ SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640
 """Bounds of the histograms: from an error of ours to an answer that thinks for ten minutes."""
 
 _WORKED: Final = "ok"
+_UNKNOWN: Final = Limits()
 
 
 class Outcome(Struct, frozen=True):
@@ -164,7 +165,7 @@ class Metrics:
         if outcome.cost is not None:
             self._cost.add(outcome.cost, provider, model)
         self._tried(outcome)
-        if outcome.limits != Limits():
+        if outcome.limits != _UNKNOWN:
             self.limits[f"{provider}:{model}"] = outcome.limits
             if len(self.limits) > MOST:
                 self.limits.popitem(last=False)

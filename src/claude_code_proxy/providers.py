@@ -130,6 +130,8 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def full_name(self, model: str) -> str:
         """The name of a model as the provider takes it."""
+        if not self.name_prefixes:
+            return model
         name = model.lower()
         return next((put + model for match, put in self.name_prefixes.items() if fnmatchcase(name, match)), model)
 

@@ -8,6 +8,7 @@ user's config.toml add names, say more about Claude's, and give targets others t
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -27,11 +28,14 @@ _SMALL: Final = "haiku"
 _LONG_CONTEXT: Final = "[1m]"
 """A suffix that asks Claude for its long window. Clients strip it; one that does not means the same model."""
 
+MOST, LONGEST = 256, 200
+"""Ways that are remembered, and characters of names in them: both are the clients' to choose."""
+
 VIA: Final = "claude-via-"
 """What may stand before `provider:model` or an alias: Claude Code's picker shows no ids but those with `claude`."""
 
 
-class Target(Struct, frozen=True):
+class Target(Struct, frozen=True, dict=True):
     """A model at a provider, the rule that chose it, and the targets to try in its place when it fails."""
 
     provider: Provider
@@ -39,8 +43,33 @@ class Target(Struct, frozen=True):
     rule: str
     fallbacks: tuple[Target, ...] = ()
 
-    def __str__(self) -> str:
+    @cached_property
+    def name(self) -> str:
+        """`provider:model`."""
         return f"{self.provider.name}:{self.model}"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Routes:
+    """`route` under these settings, by what it was asked of late: most requests ask what the last one did."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known: dict[tuple[str, str, str], Target] = {}
+
+    def to(self, pinned: str, model: str, kind: str = "") -> Target:
+        """The target of a request. Raises `ApiError`, see `route`."""
+        asked = (pinned, model, kind)
+        target = self._known.get(asked)
+        if target is None:
+            target = route(pinned, model, self._settings, kind)
+            if len(pinned) + len(model) <= LONGEST:
+                if len(self._known) >= MOST:
+                    del self._known[next(iter(self._known))]
+                self._known[asked] = target
+        return target
 
 
 def route(pinned: str, model: str, settings: Settings, kind: str = "") -> Target:

@@ -12,7 +12,7 @@ import ssl
 import sys
 from collections import OrderedDict
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, Self, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -86,7 +86,7 @@ class Content(Protocol):
 class Upstream:
     """An upstream's answer while it is read: its head, its body, and how to close it.
 
-    `host` is who answers, `sent` are the headers of the request.
+    `host` is who answers, `sent` are the headers of the request. As a block, it is closed where that raises.
     """
 
     __slots__ = ("_close", "_content", "_host", "_left", "_sent", "_timer", "answer")
@@ -104,6 +104,13 @@ class Upstream:
         answer = Answer(response.status, {name.lower(): value for name, value in response.headers.items()})
         sent = response.request_info.headers
         return cls(answer, response.content, response.close, response.url.authority, sent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind:
+            self.close()
 
     def limit(self, ends: Ends, said: Callable[[], bool]) -> None:
         """Let reading fail once a bound is reached. `said` tells whether the answer has said anything."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from claude_code_proxy.ledger.database import LedgerError, connect
-from claude_code_proxy.ledger.entry import Entry
+from claude_code_proxy.ledger.entry import LONGEST as LONGEST_TEXT
+from claude_code_proxy.ledger.entry import MOST, Entry, bounded, values
 from claude_code_proxy.ledger.reading import Chosen, read
 from claude_code_proxy.ledger.writer import Ledger
 
@@ -212,3 +213,29 @@ def test_after_a_power_cut_at_any_moment_it_is_whole(place: Path, ledger: Ledger
         with closing(sqlite3.connect(copy)) as found:
             assert found.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert not before or rows(copy) >= before
+
+
+def test_a_running_request_is_asked_once_for_its_row(place: Path, ledger: Ledger) -> None:
+    """A thousand streams are not told anew at each batch."""
+    asked: list[str] = []
+
+    def told(name: str) -> Callable[[], Entry]:
+        return lambda: asked.append(name) or Entry(id=name, began=time.time())  # type: ignore[func-returns-value]
+
+    ledger.start()
+    ledger.began("req_long", told("req_long"))
+    until(lambda: place.exists() and rows(place) == 1)
+    add(ledger, 0)
+    until(lambda: rows(place) == 2)
+    assert asked == ["req_long"]
+    assert [entry.id for entry in ledger.running()] == ["req_long"]
+
+
+def test_texts_are_bounded_one_by_one() -> None:
+    entry = bounded(
+        Entry(id="req_1", began=0.0, client="a\x00b", session="s" * LONGEST_TEXT, agent="\ud800", model="größer")
+    )
+    assert (entry.client, len(entry.session), entry.agent, entry.model) == ("a?b", LONGEST_TEXT, "?", "größer")
+    entry = bounded(Entry(id="req_1", began=0.0, session="s" * (LONGEST_TEXT + 1), sent=1 << 60, output=-5))
+    assert len(entry.session) == LONGEST_TEXT
+    assert {MOST, -1} <= set(values(entry))

@@ -6,9 +6,9 @@ Never a prompt, never a key.
 from __future__ import annotations
 
 import logging
-import secrets
 import time
-from typing import TYPE_CHECKING
+from os import urandom
+from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.dialects.session import SESSION
 from claude_code_proxy.http.asgi import every_header
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from claude_code_proxy.wire.failure import Failed
     from claude_code_proxy.wire.head import Head
 
+_LINE: Final = "%s %s → %s %d %.2fs %s%s"
+
 _log = logging.getLogger("claude_code_proxy.access")
 
 
@@ -48,7 +50,7 @@ class Record:
     def __init__(self, scope: Scope, metrics: Metrics | None = None, endpoint: str = "other") -> None:
         self._started, self._since, self._scope = time.monotonic(), time.time(), scope
         self._metrics, self.endpoint = metrics or Metrics(), endpoint
-        self.request_id, self._place = f"req_{secrets.token_hex(12)}", f"{scope['method']} {scope['path']}"
+        self.request_id, self._place = f"req_{urandom(12).hex()}", f"{scope['method']} {scope['path']}"
         self.model = self.target = "-"
         self.kind = self.project = ""
         self.status = self.received = self.sent = 0
@@ -101,23 +103,28 @@ class Record:
         """Write the line, and count the request."""
         self.read()
         seconds = self.seconds = time.monotonic() - self._started
-        _log.info(
-            "%s %s → %s %d %.2fs %s%s",
-            printable(self._place),
-            printable(self.head.model if self.head else self.model),
-            printable(str(self.exchange.target) if self.exchange else self.target),
-            self.status,
-            seconds,
-            self._outcome(),
-            self.request_id,
-            extra={"request": self._told(seconds)},
-        )
+        if _log.isEnabledFor(logging.INFO):
+            self._tell(seconds)
         row = self.row()
         self._metrics.ended(self._ended(row))
         if ledger := self._metrics.ledger:
             ledger.ended(row)
         if self.capture:
             self.capture.ended(self.status, self._last_words())
+
+    def _tell(self, seconds: float) -> None:
+        """Write the line. Where in the code that is, is not looked for: each line comes from here."""
+        words = (
+            printable(self._place),
+            printable(self.head.model if self.head else self.model),
+            printable(self.exchange.target.name if self.exchange else self.target),
+            self.status,
+            seconds,
+            self._outcome(),
+            self.request_id,
+        )
+        extra = {"request": self._told(seconds)}
+        _log.handle(_log.makeRecord(_log.name, logging.INFO, __file__, 0, _LINE, words, None, "write", extra))
 
     def _last_words(self) -> bytes:
         """What the client was told of a failure that came up in the proxy itself."""
@@ -156,7 +163,7 @@ class Record:
             "id": self.request_id,
             "place": self._place,
             "model": self.head.model if self.head else self.model,
-            "target": str(self.exchange.target) if self.exchange else self.target,
+            "target": self.exchange.target.name if self.exchange else self.target,
             "status": self.status,
             "seconds": round(seconds, 3),
         }

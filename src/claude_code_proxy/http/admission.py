@@ -10,14 +10,13 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from claude_code_proxy.http.asgi import read_body
 from claude_code_proxy.wire.failure import ApiError, Failed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from claude_code_proxy.http.asgi import Receive, Scope
     from claude_code_proxy.settings import Settings
@@ -32,17 +31,36 @@ _log = logging.getLogger(__name__)
 
 
 class Held:
-    """A request's body, and the room that was made for it."""
+    """A request's body, the room that was made for it, and its place among the running requests, as a block."""
 
-    __slots__ = ("_give_back", "body", "size")
+    __slots__ = ("_admission", "_receive", "_scope", "body", "size")
 
-    def __init__(self, give_back: Callable[[int], None]) -> None:
-        self._give_back = give_back
+    def __init__(self, admission: Admission, scope: Scope, receive: Receive) -> None:
+        self._admission, self._scope, self._receive = admission, scope, receive
         self.body, self.size = b"", 0
+
+    async def __aenter__(self) -> Self:
+        admission = self._admission
+        try:
+            self.body = await admission.body(self._scope, self._receive, self)
+            await admission.enter()
+        except BaseException:
+            self.let_go()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._admission.leave()
+        self.let_go()
+
+    def hold(self, size: int) -> None:
+        """Make room for a part of this size. Raises `ApiError` (529) where there is none."""
+        self._admission.hold(size)
+        self.size += size
 
     def let_go(self) -> None:
         """Hold it no longer. The body is nobody else's to keep."""
-        self._give_back(self.size)
+        self._admission.give_back(self.size)
         self.body, self.size = b"", 0
 
 
@@ -59,34 +77,38 @@ class Admission:
         """Keep to these settings from now on."""
         self._settings = settings
 
-    @asynccontextmanager
-    async def admitted(self, scope: Scope, receive: Receive) -> AsyncIterator[Held]:
-        """A request's body, and a place among the running requests.
+    def admitted(self, scope: Scope, receive: Receive) -> Held:
+        """A request's body, and a place among the running requests, for a block.
 
-        Raises `ApiError` like `turn`, `hold` and `read_body`, and `ClientGone`.
+        Entering it raises `ApiError` like `enter`, `hold` and `read_body`, and `ClientGone`.
         """
+        return Held(self, scope, receive)
+
+    async def body(self, scope: Scope, receive: Receive, held: Held) -> bytes:
+        """The body of a request. Raises `ApiError` like `hold` and `read_body`, and `ClientGone`."""
         settings = self._settings
-        held = Held(self._give_back)
-        try:
-            hold = partial(self.hold, held)
-            held.body = await read_body(scope, receive, settings.max_body, settings.body_total_timeout, hold)
-            async with self.turn():
-                yield held
-        finally:
-            held.let_go()
+        return await read_body(scope, receive, settings.max_body, settings.body_total_timeout, held.hold)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """A place among the running requests. Raises `ApiError` (529) if none becomes free in time."""
+        """A place among the running requests, for a block. Entering it raises `ApiError`, see `enter`."""
+        await self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    async def enter(self) -> None:
+        """Take a place, to be left. Raises `ApiError` (529) if none becomes free in time."""
         if self._running < self._settings.max_streams and not self._waiting:
             self._running += 1
         else:
             await self._wait()
-        try:
-            yield
-        finally:
-            self._running -= 1
-            self._next()
+
+    def leave(self) -> None:
+        """Let another have the place."""
+        self._running -= 1
+        self._next()
 
     async def _wait(self) -> None:
         if len(self._waiting) >= self._settings.max_queue:
@@ -98,8 +120,7 @@ class Admission:
                 await place
         except BaseException as cause:
             if place.done() and not place.cancelled():  # it was given to one that can no longer take it
-                self._running -= 1
-                self._next()
+                self.leave()
             else:
                 self._waiting.remove(place)
             if isinstance(cause, TimeoutError):
@@ -115,14 +136,14 @@ class Admission:
         if not self._waiting:
             self._refusing = False
 
-    def hold(self, held: Held, size: int) -> None:
-        """Make room for a part of this size. Raises `ApiError` (529) where there is none."""
+    def hold(self, size: int) -> None:
+        """Make room for a part of a body. Raises `ApiError` (529) where there is none."""
         if self._held + size > self._settings.body_memory_mib << 20:
             raise self._refused(_FULL)
         self._held += size
-        held.size += size
 
-    def _give_back(self, size: int) -> None:
+    def give_back(self, size: int) -> None:
+        """So much of a body is held no longer."""
         self._held -= size
 
     def _refused(self, failure: Failed) -> ApiError:

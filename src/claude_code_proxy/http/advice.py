@@ -28,7 +28,7 @@ class WindowAdvice:
 
     def tell(self, exchange: Exchange) -> None:
         """Advise the user whose Claude Code made this request, if there is anything to say, when it is over."""
-        asked, target, context = exchange.head.model, str(exchange.target), exchange.limits.context
+        asked, target, context = exchange.head.model, exchange.target.name, exchange.limits.context
         agent = exchange.client_headers.get("user-agent", "")
         if target in self._told or len(self._told) == _MOST or not agent.startswith(_CLIENT):
             return

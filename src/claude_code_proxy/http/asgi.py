@@ -45,8 +45,12 @@ def of_json(headers: dict[str, str]) -> dict[str, str]:
 
 def every_header(scope: Scope) -> dict[str, str]:
     """The request's headers, names in lower case; of a repeated one the values joined by commas."""
-    headers: dict[str, str] = {}
-    for name, value in scope["headers"]:
+    told = scope["headers"]
+    headers: dict[str, str] = {name.decode("latin-1"): value.decode("latin-1") for name, value in told}
+    if len(headers) == len(told):  # nearly always: none is repeated
+        return headers
+    headers.clear()
+    for name, value in told:
         key, text = name.decode("latin-1"), value.decode("latin-1")
         headers[key] = f"{headers[key]},{text}" if key in headers else text
     return headers

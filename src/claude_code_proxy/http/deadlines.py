@@ -146,16 +146,16 @@ class Connection(asyncio.Protocol):
         super().on_message_begin()  # type: ignore[misc]
 
     def on_url(self, url: bytes) -> None:
-        self._measure(len(url))
+        self._head_size += len(url)
         if self._head_size > LONGEST_URL:
-            self._stop(_URL_TOO_LONG)
+            self._stop(_HEAD_TOO_LARGE if self._head_size > LARGEST_HEAD else _URL_TOO_LONG)
         super().on_url(url)  # type: ignore[misc]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
             return  # a trailer is no header: what a request is must not change once it was let in
-        self._measure(len(name) + len(value))
-        if len(self.headers) >= MOST_HEADERS:
+        self._head_size += len(name) + len(value)
+        if self._head_size > LARGEST_HEAD or len(self.headers) >= MOST_HEADERS:
             self._stop(_HEAD_TOO_LARGE)
         super().on_header(name, value)  # type: ignore[misc]
 
@@ -172,11 +172,6 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._held = 0
         super().on_message_complete()  # type: ignore[misc]
-
-    def _measure(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > LARGEST_HEAD:
-            self._stop(_HEAD_TOO_LARGE)
 
     def _stop(self, fault: Failed) -> None:
         self._fault = fault

@@ -17,7 +17,7 @@ from claude_code_proxy.http.guard import admit
 from claude_code_proxy.http.head import head_of
 from claude_code_proxy.http.stream import EventStream, while_connected
 from claude_code_proxy.kinds import kind_of
-from claude_code_proxy.routing import route
+from claude_code_proxy.routing import Routes
 from claude_code_proxy.wire.failure import ApiError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Messages:
     ) -> None:
         self._settings, self._pool, self._known, self._metrics = settings, pool, known, metrics
         self._admission = admission or Admission(settings)
+        self._routes = Routes(settings)
         self._advice = WindowAdvice()
         self._captures = Captures(settings, metrics.ledger) if settings.proxy_capture and metrics else None
         self._translates = False  # the last request was translated; most likely the next one is, too
@@ -60,8 +61,8 @@ class Messages:
             head = record.head = await head_of(held.body, whole=self._translates)
             record.prices = settings.prices
             kind = record.kind = "" if pinned else kind_of(head, headers, settings.tables.kinds)
-            target = route(pinned, head.model, settings, kind)
-            record.target = str(target)
+            target = self._routes.to(pinned, head.model, kind)
+            record.target = target.name
             self._translates = DIALECTS[target.provider.dialect].translates
             exchange = record.exchange = Exchange(
                 head,

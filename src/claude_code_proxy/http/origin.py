@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _HOST: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{1,5})?", re.IGNORECASE)
 _HERE: Final = frozenset({"localhost", "host.docker.internal"})
+_LOOKED_AT: Final = frozenset({b"host", b"origin", b"sec-fetch-site"})
 _OWN: Final = frozenset({b"none", b"same-origin"})
 
 
@@ -30,13 +31,14 @@ def keep_out(scope: Scope, settings: Settings) -> None:
     Raises `ApiError`: 403 for a request that a page of another site made, or that names no host of ours; 400 without
     exactly one Host.
     """
-    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    told = [header for header in scope["headers"] if header[0] in _LOOKED_AT]
+    hosts = [value for name, value in told if name == b"host"]
     if len(hosts) != 1:
         raise error("invalid_request_error", "Exactly one Host header is needed.", final=True)
     host = hosts[0].decode("latin-1")
     if not settings.proxy_api_key and not _is_ours(host, settings.proxy_hosts):
         raise _refused("the Host is none of this proxy's names; PROXY_HOSTS adds one")
-    for name, value in scope["headers"]:
+    for name, value in told:
         if name == b"origin" and not _same(value.decode("latin-1"), host):
             raise _refused("web pages of other origins may not use this proxy")
         if name == b"sec-fetch-site" and value not in _OWN:

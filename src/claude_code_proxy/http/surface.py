@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.hosts import Here
@@ -35,6 +36,7 @@ _METHODS: Final = {MESSAGES: "POST", COUNT_TOKENS: "POST", MODELS: "GET", STATUS
 """The one method of each endpoint; one that is not here has several."""
 
 
+@lru_cache(64)
 def split(path: str) -> tuple[str, str] | None:
     """A path into what pins the model (`provider:model`, or empty) and the endpoint; None for other paths.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
@@ -76,21 +77,29 @@ class Entry(Struct, kw_only=True):
 
 COLUMNS: Final = tuple(field.name for field in fields(Entry))
 
-
 _TEXTS: Final = tuple(field.name for field in fields(Entry) if field.type is str)
+_texts_of: Final = attrgetter(*_TEXTS)
 
 
 def bounded(entry: Entry) -> Entry:
     """The same entry, its texts such as they are kept."""
-    for name in _TEXTS:
-        setattr(entry, name, kept(getattr(entry, name)))
+    texts = _texts_of(entry)
+    whole = "".join(texts)
+    if len(whole) > LONGEST or not whole.isprintable():  # else each is short enough, and what is not kept not printable
+        for name, text in zip(_TEXTS, texts, strict=True):
+            setattr(entry, name, kept(text))
     return entry
 
 
 def values(entry: Entry) -> tuple[Any, ...]:
-    """The row's values in the order of `COLUMNS`, such as every database takes."""
+    """The values of a bounded entry in the order of `COLUMNS`, such as every database takes."""
     entry.quarter = int(entry.began // QUARTER)
-    return tuple(kept(value) for value in astuple(entry))
+    return tuple(
+        [
+            value if value is None or type(value) is str or -1 <= value <= MOST else kept(value)
+            for value in astuple(entry)
+        ]
+    )
 
 
 def kept(value: Any) -> Any:

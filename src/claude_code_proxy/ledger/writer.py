@@ -21,7 +21,7 @@ from claude_code_proxy.ledger.owner import has_ended, this_process
 from claude_code_proxy.ledger.project import Projects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from claude_code_proxy.ledger.database import Database
     from claude_code_proxy.ledger.entry import Entry
@@ -142,11 +142,11 @@ class Ledger:
     def ended(self, entry: Entry) -> None:
         """A request is over; this is its row."""
         self._running.pop(entry.id, None)
+        entry.owner = self.owner
         self._latest.append(bounded(entry))
         if len(self._rows) >= MOST:
             self._lost += 1
             return
-        entry.owner = self.owner
         self._rows.append(entry)
         if not self._wake.is_set():
             self._wake.set()
@@ -182,9 +182,14 @@ class Ledger:
 
     def running(self) -> list[Entry]:
         """What is known of the requests that this process is answering, the oldest first."""
-        entries = [bounded(so_far()) for so_far in self._running.copy().values()]
+        return self._so_far()
+
+    def _so_far(self, without: Collection[str] = ()) -> list[Entry]:
+        """The same of those that are not among these."""
+        entries = [so_far() for id, so_far in self._running.copy().items() if id not in without]  # noqa: A001
         for entry in entries:
             entry.owner = self.owner
+            bounded(entry)
         return entries
 
     def latest(self) -> list[Entry]:
@@ -225,7 +230,7 @@ class Ledger:
     def _turn(self) -> bool:
         """Write a batch; whether that was possible."""
         ended = list(islice(self._rows, BATCH))
-        running = [entry for entry in self.running() if entry.id not in self._noted]
+        running = self._so_far(without=self._noted)
         try:
             captured = [waiting.row() for waiting in islice(self._captures, PARTS)]
             database = self._opened()
