@@ -18,7 +18,7 @@ from claude_code_proxy.ledger.writer import Ledger
 from claude_code_proxy.metrics import Metrics
 from claude_code_proxy.telemetry import conventions
 
-from .test_telemetry import FULL
+from .test_telemetry import FULL, attributes
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "monitoring.md").read_text("utf-8")
@@ -56,7 +56,7 @@ def test_the_page_tells_of_each_metric() -> None:
 
 def test_the_page_tells_of_each_name_of_opentelemetry() -> None:
     full = replace(FULL, status=499)  # who left is told by an attribute of its own
-    assert {row[0].strip("`") for row in rows("attribute")} == conventions.attributes(full).keys()
+    assert {row[0].strip("`") for row in rows("attribute")} == attributes(full).keys()
     assert {row[0].strip("`") for row in rows("metric") if row[0].startswith("`gen_ai")} == conventions.METRICS.keys()
 
 

@@ -72,7 +72,8 @@ async def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, caplog: pytest
     """One warning that says what to install."""
     for name in [name for name in sys.modules if name.startswith("opentelemetry.exporter")]:
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "claude_code_proxy.telemetry.export")
+    for name in ("export", "spans", "points"):
+        monkeypatch.delitem(sys.modules, f"claude_code_proxy.telemetry.{name}")
     metrics = Metrics()
     async with exporting(PLACE, metrics):
         metrics.began("messages")
@@ -99,17 +100,22 @@ FULL = Outcome(
 )
 
 
+def attributes(outcome: Outcome) -> dict[str, Any]:
+    """All that its span says."""
+    return conventions.shared(outcome) | conventions.own(outcome)
+
+
 def names_of(*modules: Any) -> set[str]:
     return {value for module in modules for value in vars(module).values() if isinstance(value, str) and "." in value}
 
 
 def test_the_names_are_those_of_the_conventions() -> None:
     known = names_of(gen_ai_attributes, error_attributes, http_attributes, server_attributes)
-    said = conventions.attributes(FULL) | conventions.attributes(Outcome("messages", error="api_error", status=500))
-    points = [*conventions.measured(FULL)]
-    named = said.keys() | {name for _, _, labels in points for name in labels}
+    said = attributes(FULL) | attributes(Outcome("messages", error="api_error", status=500))
+    points = conventions.series(FULL)
+    named = said.keys() | {name for _, labels in points for name in labels}
     assert {name for name in named if not name.startswith("claude_code_proxy.")} <= known
-    assert {name for name, _, _ in points} == conventions.METRICS.keys()
+    assert {name for name, _ in points} == conventions.METRICS.keys()
     assert conventions.METRICS.keys() <= names_of(gen_ai_metrics)
 
 
@@ -123,7 +129,7 @@ def test_the_providers_are_those_of_the_conventions() -> None:
 
 
 def test_what_a_span_says() -> None:
-    said = conventions.attributes(FULL)
+    said = attributes(FULL)
     assert (said["gen_ai.provider.name"], conventions.name(FULL)) == ("mistral_ai", "chat m")
     assert (said["server.address"], said["server.port"]) == ("mistral.example", 80)
     usage = {name.removeprefix("gen_ai.usage."): count for name, count in said.items() if ".usage." in name}
@@ -151,7 +157,7 @@ def test_what_a_span_says() -> None:
     ],
 )
 def test_an_error(outcome: Outcome, error: str | None) -> None:
-    assert conventions.attributes(outcome).get("error.type") == error
+    assert attributes(outcome).get("error.type") == error
 
 
 def test_what_no_collector_could_take_does_not_cost_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:

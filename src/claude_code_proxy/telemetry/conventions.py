@@ -15,8 +15,6 @@ from urllib.parse import urlsplit
 from claude_code_proxy.exposition import OTHER, label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from claude_code_proxy.metrics import Outcome
 
 _TABLE: Final = tomllib.loads(files(__package__).joinpath("genai.toml").read_text("utf-8"))
@@ -43,9 +41,18 @@ def name(outcome: Outcome) -> str:
     return f"{_OPERATION} {label(outcome.model)}".rstrip()
 
 
-def attributes(outcome: Outcome) -> dict[str, Any]:
-    """What a span says. Each attribute costs, so what is as usual is not said."""
-    usage, place = outcome.usage, urlsplit(outcome.base_url)
+def alike(outcome: Outcome) -> tuple[Any, ...]:
+    """What its name, `shared` and being a failure follow from: the same for outcomes that differ in `own` only."""
+    return (
+        *(outcome.provider, outcome.model, outcome.base_url, outcome.client_model, outcome.routed),
+        *(outcome.status, outcome.error, outcome.stop, outcome.stream, outcome.first is None),
+        outcome.tried if len(outcome.tried) > 1 else (),
+    )
+
+
+def shared(outcome: Outcome) -> dict[str, Any]:
+    """What its span says as those of many others do. Each attribute costs, so what is as usual is not said."""
+    place = urlsplit(outcome.base_url)
     answered = outcome.model if outcome.stop or outcome.first is not None else ""
     asked = f"{outcome.provider}:{outcome.model}"
     told = {
@@ -53,40 +60,53 @@ def attributes(outcome: Outcome) -> dict[str, Any]:
         "gen_ai.provider.name": provider(outcome),
         "gen_ai.request.model": label(outcome.model),
         "gen_ai.response.model": label(answered),
-        "gen_ai.conversation.id": label(outcome.session),
         "gen_ai.request.stream": outcome.stream or None,
-        "gen_ai.response.finish_reasons": [outcome.stop] if outcome.stop else None,
-        "gen_ai.response.time_to_first_chunk": outcome.first if outcome.stream else None,
+        "gen_ai.response.finish_reasons": [label(outcome.stop)] if outcome.stop else None,
+        "server.address": place.hostname,
+        "server.port": (place.port or _PORTS.get(place.scheme)) if place.hostname else None,
+        "http.response.status_code": outcome.status or None,
+        "error.type": error(outcome),
+        "claude_code_proxy.request.model": label(outcome.client_model) if outcome.client_model != outcome.model else "",
+        "claude_code_proxy.route": label(outcome.routed) if outcome.routed != asked else "",
+        "claude_code_proxy.attempts": [label(one) for one in outcome.tried] if len(outcome.tried) > 1 else None,
+    }
+    return _said(told)
+
+
+def own(outcome: Outcome) -> dict[str, Any]:
+    """What its span says of it alone. The type of a value follows from its name."""
+    usage = outcome.usage
+    told = {
+        "gen_ai.conversation.id": label(outcome.session),
+        "gen_ai.response.time_to_first_chunk": _real(outcome.first) if outcome.stream else None,
         "gen_ai.usage.input_tokens": prompt(outcome),
         "gen_ai.usage.output_tokens": _count(usage.output),
         "gen_ai.usage.cache_read.input_tokens": _count(usage.cache_read),
         "gen_ai.usage.cache_creation.input_tokens": _count(usage.cache_write),
         "gen_ai.usage.reasoning.output_tokens": _count(usage.thinking),
-        "server.address": place.hostname,
-        "server.port": (place.port or _PORTS.get(place.scheme)) if place.hostname else None,
-        "http.response.status_code": outcome.status or None,
-        "error.type": error(outcome),
         "claude_code_proxy.request.id": outcome.request_id,
-        "claude_code_proxy.request.model": label(outcome.client_model) if outcome.client_model != outcome.model else "",
-        "claude_code_proxy.route": label(outcome.routed) if outcome.routed != asked else "",
-        "claude_code_proxy.attempts": [label(one) for one in outcome.tried] if len(outcome.tried) > 1 else None,
-        "claude_code_proxy.cost_usd": outcome.cost,
+        "claude_code_proxy.cost_usd": _real(outcome.cost),
     }
-    return {name: value for name, value in told.items() if value is not None and value != ""}
+    return _said(told)
 
 
-def measured(outcome: Outcome) -> Iterator[tuple[str, float, dict[str, Any]]]:
-    """Its points: of which metric, the value, and what is said of it."""
+def series(outcome: Outcome) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """The metrics that its `values` belong to, and what is said of each."""
     said = {"gen_ai.operation.name": _OPERATION}
     if outcome.provider:
         said |= {"gen_ai.provider.name": provider(outcome), "gen_ai.request.model": label(outcome.model)}
     failure = error(outcome)
-    yield "gen_ai.client.operation.duration", outcome.seconds, said | {"error.type": failure} if failure else said
-    if outcome.first is not None:
-        yield "gen_ai.server.time_to_first_token", outcome.first, said
-    for kind, tokens in (("input", prompt(outcome)), ("output", _count(outcome.usage.output))):
-        if tokens is not None:
-            yield "gen_ai.client.token.usage", tokens, said | {"gen_ai.token.type": kind}
+    return (
+        ("gen_ai.client.operation.duration", said | {"error.type": failure} if failure else said),
+        ("gen_ai.server.time_to_first_token", said),
+        ("gen_ai.client.token.usage", said | {"gen_ai.token.type": "input"}),
+        ("gen_ai.client.token.usage", said | {"gen_ai.token.type": "output"}),
+    )
+
+
+def values(outcome: Outcome) -> tuple[float | None, ...]:
+    """Its points, in the order of its `series`. None: there is none."""
+    return outcome.seconds, outcome.first, prompt(outcome), _count(outcome.usage.output)
 
 
 def provider(outcome: Outcome) -> str:
@@ -111,3 +131,12 @@ def prompt(outcome: Outcome) -> int | None:
 def _count(tokens: int | None) -> int | None:
     """What an upstream counted, as OpenTelemetry can hold it: one value too large would cost the whole batch."""
     return None if tokens is None else max(0, min(tokens, _LARGEST))
+
+
+def _real(number: float | None) -> float | None:
+    """Also where it is a whole number: an attribute is always of the same type."""
+    return None if number is None else float(number)
+
+
+def _said(told: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in told.items() if value is not None and value != ""}
