@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 SESSION: Final = "x-claude-code-session-id"
 """The header in which Claude Code names its session, the same over `--continue`."""
 
+_LONGEST: Final = 500
+"""Characters of a name whose key is remembered; every turn has the same."""
+
 _OLD_FORM: Final = "_session_"
 """What stands before the session in the `user_id` of older clients."""
 
@@ -27,19 +31,27 @@ def session_key(metadata: object, headers: Mapping[str, str]) -> str:
     It is a hash: what the client says of its user, device and account stays here. `metadata` is the request's,
     `headers` are the client's, names in lower case.
     """
-    named = headers.get(SESSION) or _session_in(fields(metadata).get("user_id"))
-    return sha256(named.encode()).hexdigest()[:32] if named else ""
-
-
-def _session_in(user: Any) -> str:
-    """The session that a user id names, as Claude Code writes it; of other clients' the whole id."""
-    if not isinstance(user, str):
+    if named := headers.get(SESSION):
+        return _key(named) if len(named) <= _LONGEST else _key.__wrapped__(named)
+    user = fields(metadata).get("user_id")
+    if not isinstance(user, str) or not user:
         return ""
+    return _key_of(user) if len(user) <= _LONGEST else _key_of.__wrapped__(user)
+
+
+@lru_cache(256)
+def _key(named: str) -> str:
+    return sha256(named.encode()).hexdigest()[:32]
+
+
+@lru_cache(256)
+def _key_of(user: str) -> str:
+    """The key of the session that a user id names, as Claude Code writes it; of other clients' the whole id."""
     try:
         session = fields(orjson.loads(user)).get("session_id")
     except orjson.JSONDecodeError:
         session = user.partition(_OLD_FORM)[2]
-    return session if isinstance(session, str) and session else user
+    return _key.__wrapped__(session if isinstance(session, str) and session else user)
 
 
 def session_header(name: str, metadata: object, headers: Mapping[str, str]) -> Headers:
