@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
 import orjson
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
+from orjson import Fragment
 
 from claude_code_proxy.dialects.search import Search
 from claude_code_proxy.wire.collect import Collector
@@ -16,6 +17,7 @@ from claude_code_proxy.wire.events import Event
 from claude_code_proxy.wire.failure import Failed
 from claude_code_proxy.wire.framing import SSE, Whole
 from claude_code_proxy.wire.head import Head
+from claude_code_proxy.wire.known_tools import Tools as KnownTools
 from claude_code_proxy.wire.machine import Machine, Pipe
 from claude_code_proxy.wire.messages import Tool
 from claude_code_proxy.wire.watch import Watch
@@ -68,12 +70,25 @@ class Outgoing(Struct, frozen=True):
         return f"Outgoing({self.url!r}, {len(self.body)} bytes)"  # never what was said
 
 
-def json_body(body: Mapping[str, Any]) -> bytes:
-    """A body as JSON, with whole numbers of any size."""
+def json_body(body: Any) -> bytes:
+    """A body, or a part of one, as JSON, with whole numbers of any size."""
     try:
-        return orjson.dumps(body)
+        return orjson.dumps(body, default=_as_fragment)
     except TypeError:  # whole numbers over 64 bits, which it does not write
         return msgspec.json.encode(body)
+
+
+def encoded_once(dialect: str, known: KnownTools | None, tools: Iterable[Tool], make: Callable[[], Any]) -> Any:
+    """What a dialect makes of these tools, for `json_body`: encoded once if they are known, else as it was made."""
+    if known is None:
+        return make()
+    return known.made((dialect, *map(id, tools)), lambda: Raw(json_body(make())))
+
+
+def _as_fragment(value: object) -> Fragment:
+    if isinstance(value, Raw):
+        return Fragment(bytes(value))
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 class Counting(Struct, frozen=True):

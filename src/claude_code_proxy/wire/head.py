@@ -15,9 +15,12 @@ from msgspec import Raw
 
 from claude_code_proxy.wire.failure import error
 from claude_code_proxy.wire.json_text import items
+from claude_code_proxy.wire.known_tools import KnownTools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from claude_code_proxy.wire.known_tools import Tools
 
 _FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 _MODEL: Final = msgspec.json.Decoder(str | None)
@@ -38,14 +41,16 @@ LARGE: Final = 4 << 20
 
 T = TypeVar("T")
 
+_tools: Final = KnownTools()
+
 
 class Head:
     """A request's body, its `model` and `stream`, and the `names` of its top-level fields.
 
-    Once the body is let go, `tokens` is the estimate of it.
+    Once the body is let go, `tokens` is the estimate of it. `tools` are those of the body, if others sent them before.
     """
 
-    __slots__ = ("_fields", "_many", "_values", "model", "names", "raw", "stream", "tokens")
+    __slots__ = ("_fields", "_many", "_values", "model", "names", "raw", "stream", "tokens", "tools")
 
     def __init__(
         self,
@@ -55,8 +60,10 @@ class Head:
         stream: bool,
         fields: dict[str, Raw] | None = None,
         values: dict[str, Any] | None = None,
+        tools: Tools | None = None,
     ) -> None:
         self.raw, self.model, self.stream, self.tokens = raw, model, stream, 0
+        self.tools = tools
         self.names = frozenset(fields or values or ())
         self._fields, self._values = fields, values
         self._many = {name: len(items(value)) for name, value in (values or {}).items()}
@@ -78,13 +85,13 @@ class Head:
             return 0
 
     def taken(self) -> dict[str, Any] | None:
-        """The body's values, if they are here; whoever takes them may do with them as they please."""
+        """The body's values, if they are here; whoever takes them may do with all but `tools` as they please."""
         values, self._values = self._values, None
         return values
 
     def let_go(self, tokens: int) -> None:
         """Keep no more of the body than the names of its fields, and this estimate of its tokens."""
-        self.raw, self.tokens = b"", tokens
+        self.raw, self.tokens, self.tools = b"", tokens, None
         self._fields, self._values = dict.fromkeys(self.names, _NULL), None
 
     def __repr__(self) -> str:
@@ -132,12 +139,12 @@ def decode_head(raw: bytes, *, whole: bool = False) -> Head:
 def _decoded(raw: bytes) -> Head | None:
     """The head of a body whose every value is decoded; None for one that is not as it should be."""
     try:
-        values = msgspec.json.decode(raw)
+        values, tools = _tools.decoded(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     match values:
         case {"model": str(model)} if model.strip() and isinstance(values.get("stream"), bool | None):
-            return Head(raw, model, stream=bool(values.get("stream")), values=values)
+            return Head(raw, model, stream=bool(values.get("stream")), values=values, tools=tools)
         case _:
             return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from claude_code_proxy.dialects import search
-from claude_code_proxy.dialects.base import Local, Outgoing, json_body
+from claude_code_proxy.dialects.base import Local, Outgoing, encoded_once, json_body
 from claude_code_proxy.dialects.conversation import offered, system_text
 from claude_code_proxy.dialects.models import rule_of
 from claude_code_proxy.dialects.names import upstream_name
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from claude_code_proxy.dialects.models import ModelRule
     from claude_code_proxy.dialects.openai_chat.quirks import Quirks
     from claude_code_proxy.dialects.search import Search
+    from claude_code_proxy.wire.known_tools import Tools
     from claude_code_proxy.wire.messages import Request, Tool
 
 _CHOICES: Final[dict[str, str]] = {"auto": "auto", "any": "required", "none": "none"}
@@ -61,7 +62,7 @@ def chat_request(request: Request, tools: Mapping[str, Tool], call: Call, quirks
         system = "\n\n".join(text for text in (system, shim.instructions(tools, must_call=must_call)) if text)
         form = shim.response_format(tools, must_call=must_call)
     elif tools:
-        offer = _tool_fields(request, tools, rule)
+        offer = _tool_fields(request, tools, call.head.tools, rule)
     marks = marks_of(call.model, {} if quirks.tools == "schema" else quirks.cache_marks)
     prompt = system_parts(request.get("system"), marks) if marks else system
     messages = chat_messages(prompt, request["messages"], call.model, quirks, marks)
@@ -110,8 +111,8 @@ def _native_stops(request: Request, rule: ModelRule) -> list[str]:
     return [stop for stop in request.get("stop_sequences") or () if stop][:MAX_STOPS] if rule.stop else []
 
 
-def _tool_fields(request: Request, tools: Mapping[str, Tool], rule: ModelRule) -> dict[str, Any]:
-    body: dict[str, Any] = {"tools": [_function(name, tool) for name, tool in tools.items()]}
+def _tool_fields(request: Request, tools: Mapping[str, Tool], known: Tools | None, rule: ModelRule) -> dict[str, Any]:
+    body: dict[str, Any] = {"tools": encoded_once("openai_chat", known, tools.values(), lambda: _functions(tools))}
     choice = request.get("tool_choice") or {}
     kind, name = choice.get("type"), upstream_name(choice.get("name") or "")
     if kind in {"any", "tool"} and not rule.forced_tools:
@@ -123,6 +124,10 @@ def _tool_fields(request: Request, tools: Mapping[str, Tool], rule: ModelRule) -
     if choice.get("disable_parallel_tool_use"):
         body["parallel_tool_calls"] = False
     return body
+
+
+def _functions(tools: Mapping[str, Tool]) -> list[dict[str, Any]]:
+    return [_function(name, tool) for name, tool in tools.items()]
 
 
 def _function(name: str, tool: Tool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from claude_code_proxy.dialects import search
-from claude_code_proxy.dialects.base import Counting, Local, Outgoing, json_body
+from claude_code_proxy.dialects.base import Counting, Local, Outgoing, encoded_once, json_body
 from claude_code_proxy.dialects.conversation import offered, system_text
 from claude_code_proxy.dialects.effort import clipped, wanted
 from claude_code_proxy.dialects.models import rule_of
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from claude_code_proxy.dialects.models import ModelRule
     from claude_code_proxy.dialects.openai_responses.quirks import Quirks
     from claude_code_proxy.dialects.search import Search
+    from claude_code_proxy.wire.known_tools import Tools
     from claude_code_proxy.wire.messages import Request, Tool
 
 _CHOICES: Final[dict[str, str]] = {"auto": "auto", "any": "required", "none": "none"}
@@ -78,7 +79,7 @@ def responses_request(request: Request, tools: Mapping[str, Tool], call: Call, q
         body["instructions"] = text
     body["input"] = input_items(request["messages"], place, quirks)
     if tools or searching:
-        body |= _tool_fields(request, tools, searching, rule)
+        body |= _tool_fields(request, tools, searching, call.head.tools, rule)
         if not rule.forced_tools and (wanted_tool := _forced(request)):  # it cannot be made to
             body["input"].append({"type": "message", "role": "user", "content": [text_part(wanted_tool)]})
     asked = request["max_tokens"]
@@ -143,10 +144,14 @@ def _tool_fields(
     request: Request,
     tools: Mapping[str, Tool],
     searching: Tool | None,
+    known: Tools | None,
     rule: ModelRule,
 ) -> dict[str, Any]:
-    offer = [_function(name, tool) for name, tool in tools.items()]
-    body: dict[str, Any] = {"tools": [*web.tools(searching), *offer]}
+    def offer() -> list[dict[str, Any]]:
+        return [*web.tools(searching), *(_function(name, tool) for name, tool in tools.items())]
+
+    once = None if searching else known
+    body: dict[str, Any] = {"tools": encoded_once("openai_responses", once, tools.values(), offer)}
     choice = request.get("tool_choice") or {}
     kind, name = choice.get("type"), upstream_name(choice.get("name") or "")
     if kind in {"any", "tool"} and not rule.forced_tools:
