@@ -118,6 +118,15 @@ def test_the_first_replies_are_looked_at_and_later_ones_now_and_then() -> None:
     assert replies == [19, 20, 20, 20, 21, 21, 21, 22]
 
 
+def test_who_counts_nonsense_is_asked_less_and_less() -> None:
+    calibration, head, looked = Calibration(), prompt(), []
+    for n in range(150):
+        if calibration.samples("p:m", head):
+            looked.append(n)
+            calibration.learn("p:m", head, Usage(7 if n < 120 else ESTIMATE + 99), 0)
+    assert looked == [0, 8, 23, 45, 74, 106, *range(138, 150)]
+
+
 def test_targets_are_apart_and_the_oldest_is_forgotten() -> None:
     calibration = Calibration()
     for n in range(600):

@@ -29,7 +29,8 @@ _EVERY: Final = 32
 """Of later replies, one in so many is."""
 
 _USELESS: Final = 7
-"""Replies to let pass after a count that was nonsense: who counts so will do it again."""
+"""Replies to let pass after a count that was nonsense, and as many more after each that follows: who counts so will
+do it again. No more than after a count that is sound."""
 
 _ENOUGH: Final = 3
 """Replies after which a target counts as calibrated."""
@@ -100,6 +101,7 @@ class Calibration:
     def __init__(self) -> None:
         self._factors: OrderedDict[str, Factor] = OrderedDict()
         self._waiting: dict[str, int] = {}  # replies to let pass before one is looked at
+        self._nonsense: dict[str, int] = {}  # counts in a row that were
 
     def factor(self, target: str) -> Factor:
         """What was learned of a target."""
@@ -145,11 +147,14 @@ class Calibration:
     def _wait(self, target: str) -> None:
         if len(self._waiting) > 2 * _KEPT:
             self._waiting.clear()
-        self._waiting[target] = _USELESS
+            self._nonsense.clear()
+        times = self._nonsense[target] = self._nonsense.get(target, 0) + 1
+        self._waiting[target] = min(_USELESS * times, _EVERY - 1)
 
     def _keep(self, target: str, factor: Factor) -> None:
         self._factors[target] = factor
         self._waiting.pop(target, None)
+        self._nonsense.pop(target, None)
         self._factors.move_to_end(target)
         if factor.replies >= _FIRST:
             self._waiting[target] = _EVERY - 1
