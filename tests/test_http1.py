@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import zlib
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claude_code_proxy.http1 import Place
+from claude_code_proxy.http1 import Incoming, Place
 from claude_code_proxy.settings import load_settings
 from claude_code_proxy.upstream import Pool
 from claude_code_proxy.wire.failure import ApiError
@@ -196,6 +197,21 @@ async def test_a_connection_serves_again_if_nothing_is_amiss(answer: bytes, conn
     async with Server(answer).running() as server, pools() as pool:
         await asked(pool, server)
         assert server.connections == connections
+
+
+@pytest.mark.parametrize("answer", [OK + b"\r\nok", OK + b"\r\no", b"SSH-2.0\r\n"])
+async def test_an_answer_is_no_garbage(answer: bytes) -> None:
+    """What refers to itself stays until the garbage is collected."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with Server(answer, then="close").running() as server, pools() as pool:
+            for _ in range(3):
+                await told(pool._asked, server.url)
+            left = [one for one in gc.get_objects() if isinstance(one, Incoming)]
+        assert not left
+    finally:
+        gc.enable()
 
 
 async def test_an_answer_before_the_request_is_sent_leaves_no_connection() -> None:

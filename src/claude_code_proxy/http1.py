@@ -91,7 +91,7 @@ class Incoming:
     def __init__(self, connection: Connection, idle: float) -> None:
         self._connection, self._handler = connection, cast("Handler", connection.protocol)
         self._loop = asyncio.get_running_loop()
-        self._parser = HttpResponseParser(self)
+        self._parser: Any = HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(**dict.fromkeys(_LENIENT, True))
         self.status, self.headers = 0, dict[str, str]()
         self._parts: list[bytes] = []
@@ -140,6 +140,7 @@ class Incoming:
     def close(self) -> None:
         """Give up what has not come yet, and with it the connection."""
         self._parts.clear()
+        self._error = None  # whose traceback refers to us
         self._leave()
 
     # Told by the connection.
@@ -274,6 +275,7 @@ class Incoming:
         if self._handler.incoming is not self:
             return
         self._handler.incoming = None
+        self._parser = None  # which refers to us
         self._timer.cancel()
         if self._paused:
             self._paused = False
