@@ -71,7 +71,7 @@ class Place(aiohttp.ClientRequest):
         merged = {**self._own, **{name.lower(): value for name, value in headers.items()}}
         lines = "".join([f"{name}: {value}\r\n" for name, value in merged.items()])
         if lines.count("\r") != len(merged) or lines.count("\n") != len(merged) or "\0" in lines:
-            raise ValueError("A header must not hold line breaks or NUL.")
+            raise ValueError("a header holds a line break or NUL")
         return f"{self._line}{lines}content-length: {length}\r\n\r\n".encode()
 
 
