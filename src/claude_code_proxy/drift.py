@@ -42,7 +42,7 @@ OTHERS: Final = "(others)"
 NAMELESS: Final = "(no name)"
 """Under which is counted what stands where a name should, but is a text: it may be someone's words."""
 
-EVERY: Final = 32
+EVERY: Final = 128
 """Of requests that look like others before them, the messages of one in so many are looked at."""
 
 _LARGEST: Final = 2 << 20

@@ -47,10 +47,17 @@ def blocks_of(content: object) -> Sequence[Content]:
     return blocks
 
 
+def blocks_said(message: Message) -> Sequence[Content]:
+    """The same of a message, whose blocks were checked."""
+    content = message["content"]
+    return content if isinstance(content, list) else ({"type": "text", "text": content},)
+
+
 def blocks_in(turns: Sequence[Message]) -> Sequence[Content]:
     """The blocks of these turns, without those of system messages among them."""
-    said = [message["content"] for message in turns if message["role"] != "system"]
-    return blocks_of(said[0]) if len(said) == 1 else [block for content in said for block in blocks_of(content)]
+    if len(turns) == 1 and turns[0]["role"] != "system":  # nearly always
+        return blocks_said(turns[0])
+    return [block for message in turns if message["role"] != "system" for block in blocks_said(message)]
 
 
 def results_of(turns: Sequence[Message], calls: Sequence[str]) -> list[Content | None]:
@@ -58,14 +65,16 @@ def results_of(turns: Sequence[Message], calls: Sequence[str]) -> list[Content |
 
     An id that comes twice stands for two calls, whose results come in their order; one result serves both.
     """
-    results: dict[str, list[Content]] = {ident: [] for ident in calls}
+    if not calls:
+        return []
+    results: dict[str, list[Content]] = {}
     for block in blocks_in(turns):
-        if block.get("type") == "tool_result" and (mine := results.get(block["tool_use_id"])) is not None:
-            mine.append(block)
+        if block.get("type") == "tool_result":
+            results.setdefault(block["tool_use_id"], []).append(block)
     found: list[Content | None] = []
     for ident in calls:
-        mine = results[ident]
-        found.append(mine.pop(0) if len(mine) > 1 else mine[0] if mine else None)
+        mine = results.get(ident)
+        found.append(None if not mine else mine.pop(0) if len(mine) > 1 else mine[0])
     return found
 
 

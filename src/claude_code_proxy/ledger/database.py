@@ -13,6 +13,7 @@ import sqlite3
 import stat
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 SCHEMES: Final = ("postgresql://", "postgres://")
 INSTALL: Final = 'pip install "claude-code-proxy[postgres]"'
+
+ROWS: Final = "{rows}"
+"""What stands in a statement for rows of values, of which as many are written at once as is best."""
 
 _BUSY: Final = 5.0
 """Seconds that SQLite waits for another process's lock."""
@@ -46,7 +50,7 @@ class Database(Protocol):
         """What a query gives."""
 
     def write(self, *statements: tuple[str, Sequence[Sequence[Any]]]) -> None:
-        """Carry out each statement for each of its sets of values: all of it, or nothing."""
+        """Carry out each statement for each of its sets of values, see `ROWS`: all of it, or nothing."""
 
     def gone(self) -> bool:
         """Whether what it is connected to is not there any more."""
@@ -105,7 +109,24 @@ class SQLite:
     def write(self, *statements: tuple[str, Sequence[Sequence[Any]]]) -> None:
         with self._transaction():
             for sql, sets in statements:
-                self._connection.executemany(sql, sets)
+                if ROWS in sql:
+                    self._put(sql, sets)
+                else:
+                    self._connection.executemany(sql, sets)
+
+    def _put(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Write many rows in a few steps: after each of them the thread has to wait until others let it go on.
+
+        They are powers of two, so that few statements have to be prepared.
+        """
+        width = len(rows[0]) if rows else 1
+        most = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width
+        at = 0
+        while left := min(len(rows) - at, most):
+            many = 1 << (left.bit_length() - 1)
+            flat = [value for row in rows[at : at + many] for value in row]
+            self._connection.execute(_with_rows(sql, width, many), flat)
+            at += many
 
     def gone(self) -> bool:
         try:
@@ -161,7 +182,8 @@ class Postgres:
     def write(self, *statements: tuple[str, Sequence[Sequence[Any]]]) -> None:
         with self._connection.transaction(), self._connection.cursor() as cursor:
             for sql, sets in statements:
-                cursor.executemany(_numbered(sql), sets)
+                one = _with_rows(sql, len(sets[0]), 1) if ROWS in sql else sql
+                cursor.executemany(_numbered(one), sets)
 
     def gone(self) -> bool:
         return self._connection.closed
@@ -180,6 +202,12 @@ class Postgres:
             if version != VERSION:
                 cursor.execute("DELETE FROM ledger_version")
                 cursor.execute("INSERT INTO ledger_version VALUES (%s)", (VERSION,))
+
+
+@cache
+def _with_rows(sql: str, width: int, many: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    return sql.replace(ROWS, ", ".join([row] * many))
 
 
 def _numbered(sql: str) -> bytes:

@@ -24,7 +24,7 @@ QUARTER: Final = 900
 _NOT_KEPT: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
-class Entry(Struct, kw_only=True):
+class Entry(Struct, kw_only=True, gc=False):
     """What is kept of a request.
 
     `began`: seconds since 1970; `quarter` counts quarters of an hour since then. `owner` is the process that serves it.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from claude_code_proxy.ledger.database import connect, put_aside
+from claude_code_proxy.ledger.database import ROWS, connect, put_aside
 from claude_code_proxy.ledger.entry import COLUMNS, bounded, values
 from claude_code_proxy.ledger.owner import has_ended, this_process
 from claude_code_proxy.ledger.project import Projects
@@ -61,7 +61,7 @@ _CLEAN: Final = 3600.0
 _DAY: Final = 86_400.0
 
 _PUT: Final = (
-    f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "  # noqa: S608 -- names of ours
+    f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES {ROWS} "  # noqa: S608 -- names of ours
     f"ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COLUMNS if name != 'id')}"
 )
 _KEEP: Final = "INSERT INTO captures (id, part, began, data) VALUES (?, ?, ?, ?) ON CONFLICT (id, part) DO NOTHING"
@@ -216,8 +216,8 @@ class Ledger:
             self._wake.wait(_CLEAN)
             self._wake.clear()
             self._end.wait(self._interval)
-            while self._turn() and (self._rows or self._captures):
-                pass
+            while self._turn() and (len(self._rows) >= BATCH or len(self._captures) >= PARTS):
+                pass  # what is left has come since, and waits for more
             if self._failures:
                 self._end.wait(_RETRY[min(self._failures, len(_RETRY)) - 1])
             if self._rows or self._captures or self._running:

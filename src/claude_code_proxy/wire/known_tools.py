@@ -17,7 +17,7 @@ from msgspec import Raw
 from claude_code_proxy.wire.json_text import fields, items
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterator
 
 LEAST: Final = 8 << 10
 """Bytes of a list that is worth knowing."""
@@ -41,12 +41,16 @@ _MARK: Final = "known"
 
 
 class Tools:
-    """A list that is known: its `raw` JSON, and its `values`, which nobody may change, as others read them, too."""
+    """A list that is known: its `raw` JSON, and its `values`, which nobody may change, as others read them, too.
 
-    __slots__ = ("_made", "raw", "values")
+    `behind`: how many bytes followed it in the body where it was last found. Most clients write the same there again.
+    """
+
+    __slots__ = ("_made", "behind", "raw", "values")
 
     def __init__(self, raw: bytes, values: list[Any]) -> None:
         self.raw, self.values = raw, values
+        self.behind = 0
         self._made: OrderedDict[Hashable, Any] = OrderedDict()
 
     def made(self, key: Hashable, make: Callable[[], Any]) -> Any:
@@ -76,22 +80,29 @@ class KnownTools:
 
     def _spliced(self, body: bytes) -> tuple[Any, Tools] | None:
         """The same for a list that was known before."""
-        place = len(body)
-        for _ in range(_PLACES):
-            if (place := body.rfind(_NAME, 0, place)) < 0:
-                return None
-            if not (found := _VALUE.match(body, place)):
-                continue
-            at = found.end()
-            tools = next((one for one in reversed(self._held.values()) if body.startswith(one.raw, at)), None)
-            if tools is None:
-                continue
-            values = msgspec.json.decode(b'%b"%b"%b' % (body[:at], _MARK.encode(), body[at + len(tools.raw) :]))
+        for tools, at in self._places(body):
+            end = at + len(tools.raw)
+            values = msgspec.json.decode(b'%b"%b"%b' % (body[:at], _MARK.encode(), body[end:]))
             if fields(values).get("tools") == _MARK:
                 values["tools"] = tools.values
+                tools.behind = len(body) - end
                 self._held.move_to_end(tools.raw)
                 return values, tools
         return None
+
+    def _places(self, body: bytes) -> Iterator[tuple[Tools, int]]:
+        """Where a known list stands: first where it did before, then wherever a field has its name."""
+        for tools in reversed(self._held.values()):
+            at = len(body) - tools.behind - len(tools.raw)
+            if tools.behind and at > 0 and body.startswith(tools.raw, at):
+                yield tools, at
+        place = len(body)
+        for _ in range(_PLACES):
+            if (place := body.rfind(_NAME, 0, place)) < 0:
+                return
+            if found := _VALUE.match(body, place):
+                at = found.end()
+                yield from ((one, at) for one in reversed(self._held.values()) if body.startswith(one.raw, at))
 
     def _learned(self, body: bytes, values: Any) -> Tools | None:
         listed = items(fields(values).get("tools"))

@@ -19,6 +19,7 @@ from claude_code_proxy.dialects.conversation import (
     as_text,
     blocks_in,
     blocks_of,
+    blocks_said,
     result_text,
     results_of,
     system_text,
@@ -154,7 +155,7 @@ def _answers(
                 reminder = _text_part(f"<system-reminder>\n{text}\n</system-reminder>")
                 parts.append({**reminder, **mark_in(message["content"], marks)})
             continue
-        for block in blocks_of(message["content"]):
+        for block in blocks_said(message):
             if block.get("type") != "tool_result" or block["tool_use_id"] not in answered:
                 told = _user_parts(block, quirks)
                 parts += marked(told, block, marks) if marks else told
