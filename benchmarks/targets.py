@@ -28,6 +28,12 @@ http {
 _LITELLM: Final = """model_list:
   - model_name: "*"
     litellm_params: {model: "openai/*", api_base: "%(upstream)s/v1", api_key: sk-bench}
+litellm_settings:
+  use_chat_completions_url_for_anthropic_messages: true
+  drop_params: true
+  telemetry: false
+  num_retries: 0
+general_settings: {disable_spend_logs: true}
 """
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from claude_code_proxy.ledger.database import LedgerError, connect
+from claude_code_proxy.ledger.database import ROWS, LedgerError, connect
+from claude_code_proxy.ledger.entry import COLUMNS, MOST, Entry, bounded, values
 from claude_code_proxy.ledger.entry import LONGEST as LONGEST_TEXT
-from claude_code_proxy.ledger.entry import MOST, Entry, bounded, values
 from claude_code_proxy.ledger.reading import Chosen, read
 from claude_code_proxy.ledger.writer import Ledger
 
@@ -229,6 +229,33 @@ def test_a_running_request_is_asked_once_for_its_row(place: Path, ledger: Ledger
     until(lambda: rows(place) == 2)
     assert asked == ["req_long"]
     assert [entry.id for entry in ledger.running()] == ["req_long"]
+
+
+def test_while_rows_come_they_are_written_in_batches_and_not_one_by_one(place: Path) -> None:
+    """Each batch is a transaction, in which the event loop and the ledger take turns many times."""
+    ledger = Ledger(str(place), interval=0.2)
+    turns: list[bool] = []
+    turn = ledger._turn
+    ledger._turn = lambda: turns.append(turn()) or turns[-1]  # type: ignore[method-assign, func-returns-value]
+    ledger.start()
+    began = time.monotonic()
+    for number in range(200):
+        add(ledger, number)
+        time.sleep(0.005)
+    batches = (time.monotonic() - began) / 0.2
+    assert len(turns) <= batches + 3
+    ledger.close()
+    assert rows(place) == 200
+
+
+@pytest.mark.parametrize("count", [1, 2, 37, 64, 1000, 2500])
+def test_as_many_rows_are_written_at_once_as_sqlite_takes(place: Path, count: int) -> None:
+    entries = [Entry(id=f"req_{n}", began=float(n), state="ok", sent=n) for n in range(count)]
+    sql = f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES {ROWS}"
+    with closing(connect(str(place))) as database:
+        database.write((sql, [values(entry) for entry in entries]))
+        told = database.rows("SELECT id, sent FROM requests ORDER BY sent")
+    assert [(row["id"], row["sent"]) for row in told] == [(entry.id, entry.sent) for entry in entries]
 
 
 def test_texts_are_bounded_one_by_one() -> None:

@@ -67,6 +67,19 @@ def test_a_body_is_what_it_is(case: str) -> None:
         assert list(values) == list(msgspec.json.decode(raw))
 
 
+@pytest.mark.parametrize("case", BODIES)
+def test_where_a_list_stood_before_is_no_promise(case: str) -> None:
+    raw, is_known = BODIES[case]
+    known = KnownTools()
+    for before in (body(), body(last=True), body(metadata={"a": "b"}), body(messages="a longer one, " * 99)):
+        _, learned = known.decoded(before)
+        _, found = known.decoded(before)
+        assert found is learned
+        values, tools_found = known.decoded(raw)
+        assert values == msgspec.json.decode(raw)
+        assert (tools_found is found) == is_known
+
+
 @given(st.recursive(st.none() | st.text(max_size=8) | st.integers(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["tools", "a", 'x"tools']), inner, max_size=3), max_leaves=8))  # fmt: skip
 def test_any_body_is_what_it_is(inner: Any) -> None:
     known = KnownTools()
