@@ -32,7 +32,7 @@ _WORKED: Final = "ok"
 _UNKNOWN: Final = Limits()
 
 
-class Outcome(Struct, frozen=True):
+class Outcome(Struct, frozen=True, gc=False):
     """What became of a request, known when its answer has ended.
 
     `status` is the HTTP status that was sent or, for a client that left, 499. `error` is the type of the failure,

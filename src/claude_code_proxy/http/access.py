@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 import time
-from os import urandom
 from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.dialects.session import SESSION
 from claude_code_proxy.http.asgi import every_header
+from claude_code_proxy.http.request_id import new_request_id
 from claude_code_proxy.http.row import row_of
 from claude_code_proxy.metrics import Metrics, Outcome
 from claude_code_proxy.tables import Limits
@@ -50,7 +50,7 @@ class Record:
     def __init__(self, scope: Scope, metrics: Metrics | None = None, endpoint: str = "other") -> None:
         self._started, self._since, self._scope = time.monotonic(), time.time(), scope
         self._metrics, self.endpoint = metrics or Metrics(), endpoint
-        self.request_id, self._place = f"req_{urandom(12).hex()}", f"{scope['method']} {scope['path']}"
+        self.request_id, self._place = new_request_id(), f"{scope['method']} {scope['path']}"
         self.model = self.target = "-"
         self.kind = self.project = ""
         self.status = self.received = self.sent = 0

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import socket
 import sys
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from claude_code_proxy.http.request_id import new_request_id
 from claude_code_proxy.wire.failure import Failed, envelope, failed
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class Connection(asyncio.Protocol):
         else:  # what is wrong is a part of its body, or what follows it
             mine = cycle.more_body and not cycle.response_started and not getattr(self, "pipeline", None)
         if mine:
-            request_id = f"req_{secrets.token_hex(12)}"
+            request_id = new_request_id()
             body = envelope(failure, request_id)
             head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nrequest-id: %b\r\n"
             status = (failure.status, _REASONS[failure.status], len(body), request_id.encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -10,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
+from claude_code_proxy.http.request_id import new_request_id
 from claude_code_proxy.wire.failure import envelope, failed
 
 if TYPE_CHECKING:
@@ -22,12 +22,8 @@ _GREETING: Final = {"message": "Claude Code Proxy"}
 
 
 def _json(content: Any, status: int = 200) -> Response:
-    headers = {"request-id": _request_id()}
+    headers = {"request-id": new_request_id()}
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
-
-
-def _request_id() -> str:
-    return f"req_{secrets.token_hex(12)}"
 
 
 async def home(_: Request) -> Response:
@@ -52,7 +48,7 @@ async def readyz(request: Request) -> Response:
 async def elsewhere(request: Request) -> Response:
     """Clients probe any base URL with HEAD before they use it; nothing else is here."""
     if request.method == "HEAD":
-        return Response(status_code=200, headers={"request-id": _request_id()})
+        return Response(status_code=200, headers={"request-id": new_request_id()})
     raise HTTPException(404, f"There is nothing at {request.url.path[:200]}.")
 
 
@@ -62,7 +58,7 @@ async def refused(_: Request, cause: Exception) -> Response:
     if isinstance(cause, HTTPException):
         status, message, headers = cause.status_code, cause.detail, dict(cause.headers or {})
     kind = {404: "not_found_error", 405: "invalid_request_error", 503: "overloaded_error"}.get(status, "api_error")
-    request_id = _request_id()
+    request_id = new_request_id()
     body = envelope(failed(kind, message, status=status), request_id)
     return Response(body, status, {**headers, "request-id": request_id}, media_type="application/json")
 

@@ -6,7 +6,6 @@ whoever watches asks every few seconds.
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -17,6 +16,7 @@ from claude_code_proxy.drift import stamp
 from claude_code_proxy.exposition import MEDIA_TYPE, Family
 from claude_code_proxy.http.asgi import every_header, merged, send_failure, send_whole
 from claude_code_proxy.http.guard import admit
+from claude_code_proxy.http.request_id import new_request_id
 from claude_code_proxy.wire.failure import ApiError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Status:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, pinned: str) -> None:
         del receive, pinned  # nothing in a body could matter
-        request_id = f"req_{secrets.token_hex(12)}"
+        request_id = new_request_id()
         try:
             admit(every_header(scope), self._settings)
         except ApiError as cause:
