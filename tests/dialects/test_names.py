@@ -14,6 +14,7 @@ from chunks import CALLS, part, piece, sse
 from claude_code_proxy.dialects.base import Answer, Outgoing
 from claude_code_proxy.dialects.names import client_id, upstream_id, upstream_name
 from claude_code_proxy.dialects.openai_chat import DIALECT
+from claude_code_proxy.http.request_id import new_request_id
 from claude_code_proxy.wire.watch import Watch
 from grammar import read
 
@@ -162,7 +163,9 @@ def test_any_id_of_a_client_is_mapped(ident: str, rule: str) -> None:
 
 @pytest.mark.parametrize("ident", ["call_0", "0", "Bash:0", "functions.Bash:0", "call_1"])
 def test_ids_that_are_counted_in_every_turn_differ_for_the_client(ident: str) -> None:
-    assert client_id(ident, "aaaaaaaa1") != client_id(ident, "bbbbbbbb2")
+    seeds = [new_request_id().removeprefix("req_") for _ in range(100)]  # most of them of one millisecond
+
+    assert len({client_id(ident, seed) for seed in seeds}) == len(seeds)
 
 
 @pytest.mark.parametrize("rule", ["any", "openai", "mistral"])

@@ -65,10 +65,13 @@ def client_name(name: str, tools: Mapping[str, Tool]) -> str:
 
 
 def client_id(ident: str, seed: str) -> str:
-    """The id that the client sees for an upstream's: itself, or wrapped so that it is well-formed and unique."""
+    """The id that the client sees for an upstream's: itself, or wrapped so that it is well-formed and unique.
+
+    Of the seed its end is taken: seeds of one second begin alike.
+    """
     if _CLIENT_ID.fullmatch(ident) and not ident.startswith(_WRAPPED):
         return ident
-    return f"{_WRAPPED}{seed[:_SALT].ljust(_SALT, '0')}{urlsafe_b64encode(ident.encode()).decode().rstrip('=')}"
+    return f"{_WRAPPED}{seed[-_SALT:].ljust(_SALT, '0')}{urlsafe_b64encode(ident.encode()).decode().rstrip('=')}"
 
 
 def upstream_id(ident: str, rule: str) -> str:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from claude_code_proxy.dialects.session import SESSION
 from claude_code_proxy.http.asgi import every_header
+from claude_code_proxy.http.line import NAME, Line
 from claude_code_proxy.http.request_id import new_request_id
 from claude_code_proxy.http.row import row_of
 from claude_code_proxy.metrics import Metrics, Outcome
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
     from claude_code_proxy.wire.failure import Failed
     from claude_code_proxy.wire.head import Head
 
-_LINE: Final = "%s %s → %s %d %.2fs %s%s"
-
-_log = logging.getLogger("claude_code_proxy.access")
+_log = logging.getLogger(NAME)
 
 
 class Record:
@@ -113,7 +112,7 @@ class Record:
             self.capture.ended(self.status, self._last_words())
 
     def _tell(self, seconds: float) -> None:
-        """Write the line. Where in the code that is, is not looked for: each line comes from here."""
+        """Write the line."""
         words = (
             printable(self._place),
             printable(self.head.model if self.head else self.model),
@@ -123,8 +122,7 @@ class Record:
             self._outcome(),
             self.request_id,
         )
-        extra = {"request": self._told(seconds)}
-        _log.handle(_log.makeRecord(_log.name, logging.INFO, __file__, 0, _LINE, words, None, "write", extra))
+        _log.handle(Line(words, self._told(seconds)))
 
     def _last_words(self) -> bytes:
         """What the client was told of a failure that came up in the proxy itself."""
