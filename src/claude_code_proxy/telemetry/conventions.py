@@ -76,18 +76,23 @@ def shared(outcome: Outcome) -> dict[str, Any]:
 def own(outcome: Outcome) -> dict[str, Any]:
     """What its span says of it alone. The type of a value follows from its name."""
     usage = outcome.usage
-    told = {
-        "gen_ai.conversation.id": label(outcome.session),
-        "gen_ai.response.time_to_first_chunk": _real(outcome.first) if outcome.stream else None,
-        "gen_ai.usage.input_tokens": prompt(outcome),
-        "gen_ai.usage.output_tokens": _count(usage.output),
-        "gen_ai.usage.cache_read.input_tokens": _count(usage.cache_read),
-        "gen_ai.usage.cache_creation.input_tokens": _count(usage.cache_write),
-        "gen_ai.usage.reasoning.output_tokens": _count(usage.thinking),
-        "claude_code_proxy.request.id": outcome.request_id,
-        "claude_code_proxy.cost_usd": _real(outcome.cost),
-    }
-    return _said(told)
+    told: dict[str, Any] = {"claude_code_proxy.request.id": outcome.request_id}
+    if outcome.session:
+        told["gen_ai.conversation.id"] = label(outcome.session)
+    if outcome.stream and outcome.first is not None:
+        told["gen_ai.response.time_to_first_chunk"] = float(outcome.first)
+    for name, tokens in (
+        ("gen_ai.usage.input_tokens", prompt(outcome)),
+        ("gen_ai.usage.output_tokens", usage.output),
+        ("gen_ai.usage.cache_read.input_tokens", usage.cache_read),
+        ("gen_ai.usage.cache_creation.input_tokens", usage.cache_write),
+        ("gen_ai.usage.reasoning.output_tokens", usage.thinking),
+    ):
+        if tokens is not None:
+            told[name] = _count(tokens)
+    if outcome.cost is not None:
+        told["claude_code_proxy.cost_usd"] = float(outcome.cost)  # also where it is whole: its type is always the same
+    return told
 
 
 def series(outcome: Outcome) -> tuple[tuple[str, dict[str, Any]], ...]:
@@ -130,12 +135,7 @@ def prompt(outcome: Outcome) -> int | None:
 
 def _count(tokens: int | None) -> int | None:
     """What an upstream counted, as OpenTelemetry can hold it: one value too large would cost the whole batch."""
-    return None if tokens is None else max(0, min(tokens, _LARGEST))
-
-
-def _real(number: float | None) -> float | None:
-    """Also where it is a whole number: an attribute is always of the same type."""
-    return None if number is None else float(number)
+    return tokens if tokens is None or 0 <= tokens <= _LARGEST else max(0, min(tokens, _LARGEST))
 
 
 def _said(told: dict[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,16 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
-from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, get_current_span
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON, Decision
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    get_current_span,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from claude_code_proxy.telemetry import TRACES, conventions
@@ -34,6 +42,7 @@ RENEWED: Final = 512
 
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _SOME: Final = SpanContext(1, 1, is_remote=False, trace_flags=_SAMPLED)
+_NOWHERE: Final = Context()
 _UNSET, _FAILED = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 _trace_context = TraceContextTextMapPropagator()
 
@@ -49,6 +58,7 @@ class Spans:
     def __init__(self, resource: Resource, scope: InstrumentationScope, complaints: Complaints) -> None:
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._sampler, self._ids = provider.sampler, provider.id_generator
+        self._takes_all = self._sampler in {ALWAYS_ON, DEFAULT_ON}  # of those that begin a trace
         self._resource, self._scope = resource, scope
         frame = _encoded(ReadableSpan("", _SOME, resource=resource, instrumentation_scope=scope))
         self._processor = BatchSpanProcessor(SpanExporter(frame, complaints))
@@ -58,20 +68,24 @@ class Spans:
 
     def add(self, outcome: Outcome) -> None:
         """The span of a request, in its client's trace if it names one, unless the sampler leaves it out."""
-        context = _trace_context.extract({"traceparent": outcome.trace}) if outcome.trace else Context()
-        parent = get_current_span(context).get_span_context()
-        trace = parent.trace_id if parent.is_valid else self._ids.generate_trace_id()
-        verdict = self._sampler.should_sample(context, trace, conventions.name(outcome), SpanKind.CLIENT)
-        if verdict.decision is not Decision.RECORD_AND_SAMPLE:
-            return
+        parent, is_told = INVALID_SPAN_CONTEXT, bool(outcome.trace)
+        context = _trace_context.extract({"traceparent": outcome.trace}) if is_told else _NOWHERE
+        if is_told:
+            parent = get_current_span(context).get_span_context()
+        has_parent = parent.is_valid
+        trace = parent.trace_id if has_parent else self._ids.generate_trace_id()
+        if has_parent or not self._takes_all:
+            verdict = self._sampler.should_sample(context, trace, conventions.name(outcome), SpanKind.CLIENT)
+            if verdict.decision is not Decision.RECORD_AND_SAMPLE:
+                return
         own = conventions.own(outcome)
-        kind = (*conventions.alike(outcome), parent.is_valid, *own)
+        kind = (*conventions.alike(outcome), has_parent, *own)
         if self._written % RENEWED == 0:
             self._forms.clear()
         self._written += 1
         form = self._forms.get(kind) or self._form(kind, outcome, parent, own)
         began = int(outcome.began * 1e9)
-        ids = trace, self._ids.generate_span_id(), parent.span_id if parent.is_valid else None
+        ids = trace, self._ids.generate_span_id(), parent.span_id if has_parent else None
         self._processor.on_end(Written(form.filled(ids, (began, began + int(outcome.seconds * 1e9)), own)))
 
     def _form(self, kind: tuple[Any, ...], outcome: Outcome, parent: SpanContext, own: dict[str, Any]) -> Form:
