@@ -22,7 +22,6 @@ from claude_code_proxy.http.deadlines import extend
 from claude_code_proxy.http.descriptors import allow_connections
 from claude_code_proxy.http.drain import Drain
 from claude_code_proxy.http.guard import open_at, warn_if_open
-from claude_code_proxy.http.line import Plain
 from claude_code_proxy.http.messages import Messages
 from claude_code_proxy.http.models import Models
 from claude_code_proxy.http.pages import ROUTES, refused
@@ -154,7 +153,7 @@ def log_to_stderr() -> None:
     log = logging.getLogger("claude_code_proxy")
     if not log.handlers and not logging.getLogger().handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(Plain())
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
         log.addHandler(handler)
     if log.level == logging.NOTSET:
         log.setLevel(logging.INFO)

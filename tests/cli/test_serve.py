@@ -122,7 +122,7 @@ async def test_files_of_settings_may_be_named(tmp_path: Path) -> None:
     )
     words = ("--env-file", "my.env", "--config", "my.toml", "--port", "0")
     async with session(*words, env=clean(tmp_path), cwd=tmp_path) as shell:
-        await shell.until(r"ready  mine  127\.0\.0\.1:9  \(preferred\)")
+        assert await shell.until(r"ready  mine  127\.0\.0\.1:9  \(preferred\)")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

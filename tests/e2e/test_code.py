@@ -85,5 +85,6 @@ async def test_the_picker_shows_what_answers(env: dict[str, str], claude: Claude
         for key in b"/model":
             shell.press(bytes([key]))
         await shell.until("(?i)model")
+        assert "openai:gpt-4o" not in shell.screen
         shell.press(b"\r")
-        await shell.until("openai:gpt-4o")
+        assert await shell.until("openai:gpt-4o")

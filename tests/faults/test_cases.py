@@ -212,4 +212,5 @@ async def test_headers_come_back_by_name(stage: Stage, dialect: str, *, stream: 
 async def test_what_a_model_says_is_no_event(stage: Stage, dialect: str, *, stream: bool) -> None:
     text = "a\n\nevent: message_stop\ndata: {}\n\r\n\rdata: [DONE]\n\n: b"
     answer = await stage.ask(PROVIDERS[dialect], [reply(dialect, stream=stream, text=text).whole], stream=stream)
+    assert answer.status == 200
     judge(answer, Told(text), stream=stream)

@@ -68,9 +68,10 @@ async def test_one_that_waited_too_long_is_refused_and_leaves_no_trace() -> None
     first.leave.set()
     await first.task
     third = Guest(admission)
-    await asyncio.wait_for(third.inside.wait(), 20)
+    assert await asyncio.wait_for(third.inside.wait(), 20)
     third.leave.set()
     await third.task
+    assert not second.inside.is_set()
 
 
 @pytest.mark.parametrize("freed_before", [False, True])
@@ -95,6 +96,8 @@ async def test_no_queue_at_all() -> None:
     admission = Admission(settings(streams=1, queue=0))
     first, second = Guest(admission), Guest(admission)
     await refused(second)
+    assert first.inside.is_set()
+    assert not second.inside.is_set()
     first.leave.set()
     await first.task
 

@@ -50,7 +50,7 @@ def blocks_of(content: object) -> Sequence[Content]:
 def blocks_said(message: Message) -> Sequence[Content]:
     """The same of a message, whose blocks were checked."""
     content = message["content"]
-    return content if isinstance(content, list) else ({"type": "text", "text": content},)
+    return content if isinstance(content, list) else blocks_of(content)
 
 
 def blocks_in(turns: Sequence[Message]) -> Sequence[Content]:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from claude_code_proxy.dialects.session import SESSION
 from claude_code_proxy.http.asgi import every_header
-from claude_code_proxy.http.line import NAME, Line
 from claude_code_proxy.http.request_id import new_request_id
 from claude_code_proxy.http.row import row_of
 from claude_code_proxy.metrics import Metrics, Outcome
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
     from claude_code_proxy.wire.failure import Failed
     from claude_code_proxy.wire.head import Head
 
-_log = logging.getLogger(NAME)
+_LINE: Final = "%s %s → %s %d %.2fs %s%s"
+
+_log = logging.getLogger("claude_code_proxy.access")
 
 
 class Record:
@@ -112,7 +113,7 @@ class Record:
             self.capture.ended(self.status, self._last_words())
 
     def _tell(self, seconds: float) -> None:
-        """Write the line."""
+        """Write the line. Where in the code that is, is not looked for: each line comes from here."""
         words = (
             printable(self._place),
             printable(self.head.model if self.head else self.model),
@@ -122,7 +123,8 @@ class Record:
             self._outcome(),
             self.request_id,
         )
-        _log.handle(Line(words, self._told(seconds)))
+        extra = {"request": self._told(seconds)}
+        _log.handle(_log.makeRecord(_log.name, logging.INFO, __file__, 0, _LINE, words, None, "write", extra))
 
     def _last_words(self) -> bytes:
         """What the client was told of a failure that came up in the proxy itself."""

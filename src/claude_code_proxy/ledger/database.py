@@ -50,7 +50,7 @@ class Database(Protocol):
         """What a query gives."""
 
     def write(self, *statements: tuple[str, Sequence[Sequence[Any]]]) -> None:
-        """Carry out each statement for each of its sets of values, see `ROWS`: all of it, or nothing."""
+        """Carry out each statement for each of its sets of values, at least one (see `ROWS`): all, or nothing."""
 
     def gone(self) -> bool:
         """Whether what it is connected to is not there any more."""
@@ -119,7 +119,7 @@ class SQLite:
 
         They are powers of two, so that few statements have to be prepared.
         """
-        width = len(rows[0]) if rows else 1
+        width = len(rows[0])
         most = self._connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // width
         at = 0
         while left := min(len(rows) - at, most):

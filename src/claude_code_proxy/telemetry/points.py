@@ -55,10 +55,7 @@ class Point:
     def add(self, value: float) -> None:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
-        if value < self._least:  # noqa: PLR1730 -- it takes half the time of a call
-            self._least = value
-        if value > self._largest:  # noqa: PLR1730
-            self._largest = value
+        self._least, self._largest = min(self._least, value), max(self._largest, value)
 
     def told(self, now: int) -> HistogramDataPoint:
         """All that it counted, for the SDK."""

@@ -68,9 +68,9 @@ class Spans:
 
     def add(self, outcome: Outcome) -> None:
         """The span of a request, in its client's trace if it names one, unless the sampler leaves it out."""
-        parent, is_told = INVALID_SPAN_CONTEXT, bool(outcome.trace)
-        context = _trace_context.extract({"traceparent": outcome.trace}) if is_told else _NOWHERE
-        if is_told:
+        context, parent = _NOWHERE, INVALID_SPAN_CONTEXT
+        if outcome.trace:
+            context = _trace_context.extract({"traceparent": outcome.trace})
             parent = get_current_span(context).get_span_context()
         has_parent = parent.is_valid
         trace = parent.trace_id if has_parent else self._ids.generate_trace_id()
