@@ -5,6 +5,7 @@ Every query reads a bounded number of rows, or gives a bounded number of groups.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, convert
@@ -13,6 +14,9 @@ from claude_code_proxy.ledger.reading import SUMS, Sum, told
 
 if TYPE_CHECKING:
     from claude_code_proxy.ledger.reading import Chosen, Reader
+
+_FILLED: Final = 0.9
+"""How full a sample is meant to be: it varies by chance, and what is too much would be its oldest part."""
 
 SAMPLE: Final = 20_000
 """Requests of which it is looked at how long they took."""
@@ -74,10 +78,10 @@ def spans(reader: Reader, chosen: Chosen, step: int, offset: int = 0) -> list[Sp
 
 
 def took(reader: Reader, chosen: Chosen, most: int = SAMPLE) -> list[Took]:
-    """How long the chosen requests took; of more than `most` about so many, taken evenly from all of the time."""
+    """How long the chosen requests took; of more than `most` nearly so many, taken evenly from all of the time."""
     where, values = chosen.where()
     (row,) = reader.rows(f"SELECT COUNT(*) AS many FROM requests WHERE {where}", values)  # noqa: S608
-    every = -(-row["many"] // most) or 1
+    every = 1 if row["many"] <= most else math.ceil(row["many"] / most / _FILLED)
     rows = reader.rows(
         f"""
         SELECT began, seconds, first FROM requests
