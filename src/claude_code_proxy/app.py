@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import sys
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 
+from claude_code_proxy import log
 from claude_code_proxy.calibration import Calibration
 from claude_code_proxy.catalogue import Catalogue
 from claude_code_proxy.dashboard.endpoint import Dashboard
@@ -50,7 +50,7 @@ def create_app(source: Settings | Callable[[], Settings] = load_settings) -> Sur
     Settings that cannot be used end the program with what is wrong, as it has not started yet.
     """
     settings = _loaded(source)
-    log_to_stderr()
+    log.to_stderr()
     warn_if_open(settings, sys.argv)
     admission = Admission(settings)
     pool = Pool(settings)
@@ -146,15 +146,3 @@ def _loaded(source: Settings | Callable[[], Settings]) -> Settings:
 def bind_fault(host: str, settings: Settings) -> str:
     """Why the proxy must not listen on `host`, and the remedy; empty if it may."""
     return open_at(host, settings)
-
-
-def log_to_stderr() -> None:
-    """Show this package's log where nothing else was arranged, and once: uvicorn's access log says less."""
-    log = logging.getLogger("claude_code_proxy")
-    if not log.handlers and not logging.getLogger().handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
-        log.addHandler(handler)
-    if log.level == logging.NOTSET:
-        log.setLevel(logging.INFO)
-    logging.getLogger("uvicorn.access").disabled = True

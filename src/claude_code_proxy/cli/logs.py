@@ -1,4 +1,4 @@
-"""The log as JSON, one object a line."""
+"""The log on standard error as it is wanted: lines to read, or one JSON object a line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import logging
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from claude_code_proxy.log import TEXT, TIME
 
 
 class JsonFormatter(logging.Formatter):
@@ -23,14 +25,21 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(told, ensure_ascii=False)
 
 
-JSON: Final[dict[str, Any]] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"json": {"()": f"{__name__}.JsonFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-    "loggers": {
-        "claude_code_proxy": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-        "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-    },
+_FORMATS: Final[dict[str, dict[str, str]]] = {
+    "pretty": {"format": TEXT, "datefmt": TIME},
+    "json": {"()": f"{__name__}.{JsonFormatter.__name__}"},
 }
-"""The logging configuration that has everything written as JSON to standard error."""
+
+
+def arranged(name: str) -> dict[str, Any]:
+    """The logging configuration that has all of the server's log written in this format."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {name: _FORMATS[name]},
+        "handlers": {"stderr": {"class": "claude_code_proxy.log.Lines", "formatter": name}},
+        "loggers": {
+            "claude_code_proxy": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+            "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        },
+    }

@@ -55,9 +55,8 @@ def config(app: Any, arguments: Namespace) -> uvicorn.Config:
     """How uvicorn runs, for every way of serving. `app` is the application, or the name of what makes it."""
     import uvicorn
 
-    from claude_code_proxy.cli.logs import JSON
+    from claude_code_proxy.cli.logs import arranged
 
-    log: dict[str, Any] = {"log_config": JSON} if arguments.log_format == "json" else {}
     return uvicorn.Config(
         app,
         host=arguments.host,
@@ -67,7 +66,7 @@ def config(app: Any, arguments: Namespace) -> uvicorn.Config:
         proxy_headers=False,
         log_level="warning",
         access_log=False,
-        **log,
+        log_config=arranged(arguments.log_format),
     )
 
 
