@@ -1,4 +1,4 @@
-"""The log on standard error, written by a thread of its own.
+"""The log on standard error, which holds up nobody.
 
 Whoever reads it may stop reading: a terminal that is held, a program that never empties the pipe it gave us. Then
 whatever writes has to wait, and if that were the event loop, every answer would stand still.
@@ -7,11 +7,11 @@ whatever writes has to wait, and if that were the event loop, every answer would
 from __future__ import annotations
 
 import logging
+import select
 import sys
 import threading
 import time
 from collections import deque
-from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 MOST: Final = 10_000
 """Lines that wait to be read; those that come then are left out, and counted."""
 
+_SHORT: Final = 4096
+"""Bytes that a pipe, a terminal or a socket takes at once when the system calls it writable (a page; PIPE_BUF)."""
+
 _BATCH: Final = 1000
-"""Lines that are written at once."""
+"""Lines that are written at once when they have waited."""
 
 _PAUSE: Final = 0.05
-"""Seconds between two writes, while lines gather."""
+"""Seconds until it is tried again with a stream that takes no more but does not let us wait for it either."""
 
 _LAST: Final = 1.0
 """Seconds that the lines which are left have at the end."""
@@ -50,36 +53,33 @@ def to_stderr() -> None:
 
 
 class Lines(logging.Handler):
-    """Writes records to a stream, by default standard error, without ever waiting for it."""
+    """Writes records to a stream, by default standard error: at once if it takes them, else in a thread."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__()
         self._stream = stream or sys.stderr
-        self._waiting: deque[str] = deque()
+        self._raw: RawIOBase | None = getattr(getattr(self._stream, "buffer", None), "raw", None)
+        self._poll = _poll(self._raw)
+        self._waiting: deque[bytes] = deque()
         self._left_out = 0
         self._wake = threading.Event()
-        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def createLock(self) -> None:  # noqa: N802 -- logging's name
-        """None is needed: a line is put behind the others in one step."""
-        self.lock = None
-
     def emit(self, record: logging.LogRecord) -> None:
-        """Have a record written, soon."""
+        """Write a record, or let it wait. One at a time: `handle` sees to that."""
         try:
-            line = self.format(record)
+            line = f"{self.format(record)}\n"
+            if not self._raw:  # it is in memory
+                self._stream.write(line)
+                return
         except Exception:  # noqa: BLE001 -- as every handler does: a record that cannot be told harms nothing else
             self.handleError(record)
             return
-        if len(self._waiting) >= MOST:
-            self._left_out += 1
-            return
-        self._waiting.append(line)
-        if not self._wake.is_set():
-            self._wake.set()
-            if not self._thread or not self._thread.is_alive():
-                self._start()
+        data = line.encode(self._stream.encoding or "utf-8", "backslashreplace")
+        if not self._waiting and len(data) <= _SHORT and self._is_ready():
+            data = data[self._taken(data) :]
+        if data:
+            self._keep(data)
 
     def flush(self) -> None:
         """Wait until all is written, if that can be soon."""
@@ -87,37 +87,48 @@ class Lines(logging.Handler):
         while self._waiting and time.monotonic() < by:
             time.sleep(_PAUSE / 10)
 
-    def _start(self) -> None:
-        with self._starting:
-            if not self._thread or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-                self._thread.start()
+    def _is_ready(self) -> bool:
+        return self._poll is not None and any(events & select.POLLOUT for _, events in self._poll.poll(0))
+
+    def _taken(self, data: bytes) -> int:
+        """How many of these bytes were written; all of them if nobody is there any more, as nobody can be told."""
+        try:
+            return (self._raw and self._raw.write(data)) or 0
+        except (OSError, ValueError):
+            return len(data)
+
+    def _keep(self, data: bytes) -> None:
+        if len(self._waiting) >= MOST:
+            self._left_out += 1
+            return
+        self._waiting.append(data)
+        self._wake.set()
+        if not self._thread or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+            self._thread.start()
 
     def _run(self) -> None:
         while True:
             self._wake.wait()
             self._wake.clear()
             while lines := list(islice(self._waiting, _BATCH)):
-                with suppress(OSError, ValueError):  # nobody is there any more, and there is nowhere to tell it
-                    _write("".join(f"{line}\n" for line in lines), self._stream)
+                data = b"".join(lines)
+                while data:
+                    taken = self._taken(data)
+                    data = data[taken:]
+                    if not taken:  # it is one that neither takes more nor lets us wait
+                        time.sleep(_PAUSE)
                 for _ in lines:
                     self._waiting.popleft()
             if left_out := self._left_out:
                 self._left_out = 0
                 _log.warning("%d lines are missing here: nobody read the log.", left_out)
-            time.sleep(_PAUSE)
 
 
-def _write(text: str, stream: TextIO) -> None:
-    """Write all of it, past the stream's own buffer: who waits with that in hand can keep the process from ending."""
-    raw: RawIOBase | None = getattr(getattr(stream, "buffer", None), "raw", None)
-    if raw is None:
-        stream.write(text)
-        stream.flush()
-        return
-    left = memoryview(text.encode(stream.encoding or "utf-8", "backslashreplace"))
-    while left:
-        if (written := raw.write(left)) is None:  # it is one that does not wait
-            time.sleep(_PAUSE)
-        else:
-            left = left[written:]
+def _poll(raw: RawIOBase | None) -> select.poll | None:
+    """What tells whether a file takes a line without waiting; None where there is no such thing (Windows)."""
+    if not raw or not hasattr(select, "poll"):
+        return None
+    poll = select.poll()
+    poll.register(raw, select.POLLOUT)
+    return poll

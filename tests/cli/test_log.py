@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import signal
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -70,9 +70,12 @@ async def served(home: Path, stderr: int) -> AsyncIterator[tuple[str, asyncio.su
 async def read(end: int, until: str) -> str:
     """What comes out of a pipe, up to the line that holds this."""
     said = b""
+    os.set_blocking(end, False)
     async with asyncio.timeout(LONGEST):
         while not re.search(f"{until}.*\n".encode(), said):
-            said += await asyncio.to_thread(os.read, end, 1 << 16)
+            with suppress(BlockingIOError):
+                said += os.read(end, 1 << 16)
+            await asyncio.sleep(0.01)
     return said.decode()
 
 
