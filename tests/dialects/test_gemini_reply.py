@@ -161,6 +161,21 @@ def test_a_refusal_without_a_word_says_so() -> None:
     assert (told.stop_reason, told.text) == ("refusal", "Google stopped the reply (SAFETY). Not that.")
 
 
+OUTSIDE = {"error": {"code": 429, "message": "Resource has been exhausted.", "status": "RESOURCE_EXHAUSTED"}}
+RETRY = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34s"}
+
+
+@pytest.mark.parametrize("before", [b"", sse(chunk(text("a")))], ids=["alone", "in the middle"])
+def test_an_error_that_is_no_event_keeps_its_words(before: bytes) -> None:
+    """Google writes it into a stream that has begun as it writes it in an answer of its own."""
+    error = json.dumps({"error": OUTSIDE["error"] | {"details": [RETRY]}}, indent=2).encode()
+    watch = Watch()
+    out = replied(DIALECT, [before, error[:30], error[30:]], watch=watch)
+    assert watch.failed
+    assert (watch.failed.type, dict(watch.failed.headers)) == ("rate_limit_error", {b"retry-after": b"34"})
+    assert (read(out).error is not None) == bool(before)
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_blocked_prompt_is_a_refusal(whole: bool) -> None:  # noqa: FBT001
     said: dict[str, Any] = {"promptFeedback": {"blockReason": "JAILBREAK", "blockReasonMessage": "No."}, "usageMetadata": {"promptTokenCount": 9}}  # fmt: skip
@@ -342,6 +357,11 @@ SEARCH = {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}
 def searched(stream: bytes) -> Read:
     machine = DIALECT.reply(call(body(stream=True, **SEARCH)), Outgoing("", b""), Answer(200, {"content-type": "text/event-stream"}), Watch())  # fmt: skip
     return read(b"".join([*machine.feed(stream), *machine.close()]))
+
+
+def test_a_blocked_prompt_of_a_search_says_so() -> None:
+    told = searched(sse({"promptFeedback": {"blockReason": "JAILBREAK"}}))
+    assert (told.stop_reason, told.text) == ("refusal", "Google blocked the prompt (JAILBREAK).")
 
 
 def test_a_search_is_told_as_anthropics() -> None:

@@ -487,3 +487,16 @@ def test_a_model_that_stands_in_for_another_is_not_shown() -> None:
 def test_bytes_that_name_no_model_pass_as_they_are(junk: bytes, shown: str, edges: list[int]) -> None:
     streamed = [replied(DIALECT, cut(OLLAMA + junk, edges), model="x-ctx1", shown=name) for name in (shown, "")]
     assert streamed[0] == streamed[1]
+
+
+@pytest.mark.parametrize("code", [429, "429"])
+def test_the_code_of_an_error_may_be_a_text(code: Any) -> None:
+    watch = Watch()
+    replied(
+        DIALECT,
+        [sse(message()), sse({"error": {"message": "slow down", "code": code}}, named=False)],
+        quirks=MENDED,
+        watch=watch,
+    )
+    assert watch.failed
+    assert (watch.failed.type, watch.failed.status) == ("rate_limit_error", 429)

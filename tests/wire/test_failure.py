@@ -121,3 +121,22 @@ def test_an_upstreams_words_are_shown_without_what_colours_a_terminal_or_floods_
     assert told.startswith("a[2Jbc\nxx")
     assert len(told) < 5000
     assert json.loads(envelope(failed("api_error", "\x00"), "r"))["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "status"),
+    [
+        (429, "rate_limit_error", 429),
+        ("429", "rate_limit_error", 429),
+        ("400", "invalid_request_error", 400),
+        (503, "overloaded_error", 529),
+        (200, "api_error", 500),
+        ("1113", "api_error", 500),
+        ("\u0664\u0662\u0669", "api_error", 500),
+        (None, "api_error", 500),
+        (True, "api_error", 500),
+    ],
+)
+def test_an_error_without_a_type_is_known_by_its_code(code: Any, kind: str, status: int) -> None:
+    failure = from_error({"error": {"message": "no", "type": "None", "code": code}})
+    assert (failure.type, failure.status, failure.message) == (kind, status, "no")

@@ -33,6 +33,15 @@ STREAMS: list[tuple[str, bytes, list[bytes]]] = [
         "data: a\u2028b\u2029c\u0085d\x0b\x0c\x1c\n\n".encode(),
         ["a\u2028b\u2029c\u0085d\x0b\x0c\x1c".encode()],
     ),
+    (
+        "JSON between the events is the last",
+        b'data: a\n\n{\n  "error": 1\n}\n\ndata: b\n\n',
+        [b"a", b"b", b'{\n  "error": 1\n}'],
+    ),
+    ("JSON alone", b'[{\r\n\t"a": 1\r\n}\r\n]', [b'[{\n\t"a": 1\n}\n]']),
+    ("half of it is nothing", b'data: a\n\n{\n  "error":\n', [b"a"]),
+    ("neither is a page", b"<html>\n  <p>a</p>\n</html>\n", []),
+    ("nor a text, nor very much", b'"a"\n\ndata: a\n\n', [b"a"]),
     ("half a character", b"data: \xe2\x82\n\n", [b"\xe2\x82"]),
 ]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from claude_code_proxy.wire.encoder import Encoder
 from claude_code_proxy.wire.events import Stop, Usage
-from claude_code_proxy.wire.failure import failed
+from claude_code_proxy.wire.failure import error_event, failed
 from claude_code_proxy.wire.tap import Tap, WholeTap
 from claude_code_proxy.wire.watch import Watch
 from grammar import read
@@ -247,3 +247,33 @@ def test_what_is_no_event_begins_no_stream(payload: bytes) -> None:
     assert out == b""
     assert not watch.started
     assert watch.failed
+
+
+UNTYPED = {"error": {"message": "prompt is too long: 3 tokens > 2 maximum", "type": "None", "code": "400"}}
+"""How LiteLLM tells of an error in a stream: no client reads it."""
+
+
+@pytest.mark.parametrize("name", ["", "event: error\n"], ids=["without a name", "with a name"])
+@pytest.mark.parametrize("end", ["\n\n", "\n", ""], ids=["whole", "without the blank line", "cut"])
+def test_an_error_that_leaves_out_its_type_is_one(name: str, end: str) -> None:
+    data = f"{name}data: {json.dumps(UNTYPED)}{end}".encode()
+    for said in (b"", sse(START)):
+        out, watch = tapped(said + data)
+        assert out == b""
+        assert watch.failed
+        assert (watch.failed.type, watch.failed.status) == ("invalid_request_error", 400)
+    out, watch = tapped(sse(START, *TEXT) + data)
+    assert watch.failed
+    assert out == sse(START, *TEXT) + error_event(watch.failed)
+    assert read(out).error == {"type": "invalid_request_error", "message": UNTYPED["error"]["message"]}
+
+
+@pytest.mark.parametrize("error", [ERROR, {"error": ERROR["error"]}], ids=["typed", "untyped"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_error_that_is_no_event_is_one(error: dict[str, Any], indent: int | None) -> None:
+    data = json.dumps(error, indent=indent).encode()
+    out, watch = tapped(sse(START) + data)
+    assert (out, watch.failed and watch.failed.status) == (b"", 529)
+    out, watch = tapped(sse(START, *TEXT) + data)
+    assert out.startswith(sse(START, *TEXT))
+    assert read(out).error == ERROR["error"]

@@ -17,7 +17,7 @@ from msgspec import Struct
 from claude_code_proxy.dialects.errors import classified, told_in
 from claude_code_proxy.dialects.quirks import reader
 from claude_code_proxy.wire.events import Block, Failed, Signature, Stop, Text, Thinking, ToolArgs, ToolCall, Usage
-from claude_code_proxy.wire.failure import failed, from_error
+from claude_code_proxy.wire.failure import failed, from_error, status_in
 from claude_code_proxy.wire.json_text import dumped, fields, loads, paired
 from claude_code_proxy.wire.tap import usage_of
 
@@ -249,7 +249,5 @@ def _failure(event: dict[str, Any]) -> Failed:
     if event.get("type") == "error":
         return from_error(event)
     code, message = told_in(event)
-    status = (fields(event.get("error")) or event).get("code")
-    if not isinstance(status, int) or not 400 <= status < 600:
-        status = 502
-    return classified(status, code, message or "The upstream reported an error.")
+    status = status_in(fields(event.get("error")) or event)
+    return classified(status or 502, code, message or "The upstream reported an error.")

@@ -34,6 +34,7 @@ _LONGEST: Final = 4000
 """Characters of a message that are shown; no provider's own is half as long."""
 
 _WORDLESS: Final = "The upstream reported an error without saying which."
+_STATUS: Final = re.compile(r"[45][0-9]{2}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 TYPE: Final[dict[int, str]] = {
@@ -101,13 +102,20 @@ def type_of(status: int) -> str:
 def from_error(body: object, status: int | None = None, *, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Failed:
     """The failure that an error body tells, in Anthropic's envelope or one like it.
 
-    `status` is that of the HTTP answer; None for an error inside a stream, whose type then tells it.
+    `status` is that of the HTTP answer; None for an error inside a stream, whose type then tells it, or its code.
     """
     told = fields(body).get("error")
     message = fields(told).get("message") or told or _WORDLESS
     named = fields(told).get("type")
-    kind = named if isinstance(named, str) and named in STATUS else type_of(status or 500)
+    kind = named if isinstance(named, str) and named in STATUS else type_of(status or status_in(fields(told)) or 500)
     return Failed(kind, str(message), status or STATUS[kind], headers)
+
+
+def status_in(error: dict[str, Any]) -> int:
+    """The HTTP status that an error has for its `code`, as a number or in digits; 0 if there is none."""
+    code = error.get("code")
+    status = int(code) if isinstance(code, int) or (isinstance(code, str) and _STATUS.fullmatch(code)) else 0
+    return status if 400 <= status < 600 else 0
 
 
 def envelope(failure: Failed, request_id: str) -> bytes:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from claude_code_proxy.wire.failure import error
 
 if TYPE_CHECKING:
@@ -20,6 +22,12 @@ LARGEST_EVENT: Final = 16 << 20
 
 LARGEST_BODY: Final = 64 << 20
 """Bytes of a whole body."""
+
+_ASIDE: Final = 64 << 10
+"""Bytes that are kept of what stands between the events."""
+
+_JSON: Final = frozenset((b"{", b"}", b"[", b"]", b'"', b" ", b"\t"))
+"""What a line of JSON may begin with, and no field of an event does."""
 
 BOM: Final = b"\xef\xbb\xbf"
 """The byte order mark that a stream may begin with."""
@@ -35,13 +43,15 @@ class SSE:
 
     Comments, ids, event names and events without data are left out. An event that the stream's end cuts
     off still counts: what matters is whether its JSON is whole, and the reader of the JSON finds that out.
-    Raises `ApiError` for an event that is too large, which is then forgotten.
+    JSON that stands between the events, in no field of any, is the last of all: so some servers, Google's too, tell of
+    an error in a stream that has begun. Raises `ApiError` for an event that is too large, which is then forgotten.
     """
 
-    __slots__ = ("_data", "_fresh", "_rest", "_size")
+    __slots__ = ("_aside", "_data", "_fresh", "_rest", "_size")
 
     def __init__(self) -> None:
         self._fresh = True  # nothing read yet: a byte order mark may come
+        self._aside = bytearray()  # lines between the events
         self._rest: list[bytes] = []  # pieces of the line that has not ended
         self._data: list[bytes] = []  # data lines of the event that has not ended
         self._size = 0  # of both, in bytes; never too small
@@ -59,7 +69,10 @@ class SSE:
         return events
 
     def close(self) -> Sequence[bytes]:
-        return self._lines(self._joined(b"") + b"\n\n")
+        events = self._lines(self._joined(b"") + b"\n\n")
+        aside = bytes(self._aside).strip()
+        self._aside.clear()
+        return [*events, aside] if aside[:1] in {b"{", b"["} and _is_json(aside) else events
 
     def _joined(self, chunk: bytes) -> bytes:
         if self._rest:
@@ -90,6 +103,8 @@ class SSE:
                 data.clear()
                 if event:
                     events.append(event)
+            elif line[:1] in _JSON and len(self._aside) + len(line) < _ASIDE:
+                self._aside += line + b"\n"
         return events
 
     def _grow(self, size: int) -> None:
@@ -98,6 +113,14 @@ class SSE:
             self._rest.clear()
             self._data.clear()
             raise too_large(LARGEST_EVENT)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 class Lines:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from claude_code_proxy.wire.events import StopReason
+    from claude_code_proxy.wire.failure import Failed
     from claude_code_proxy.wire.watch import Watch
 
 _BOUNDARIES: Final = (b"\n\n", b"\n\r\n", b"\r\r")
@@ -73,10 +74,17 @@ class Tap:
         rest = b"".join(self._rest)
         out = [*self._pass(rest + b"\n\n")] if _ends(rest) else []
         if not self._watch.over:
-            self._watch.failed = self._watch.truncation()
+            self._watch.failed = self._aside(rest) or self._watch.truncation()
             if self._watch.started:
                 out.append(error_event(self._watch.failed))
         return out
+
+    def _aside(self, rest: bytes) -> Failed | None:
+        """The error that the end of a stream tells in no event, or in one without the blank line after it."""
+        for payload in (*self._reader.feed(rest), *self._reader.close()):
+            if failure := _error_in(_parsed(payload)):
+                return failure
+        return None
 
     def _hold(self, size: int) -> None:
         self._held += size
@@ -89,13 +97,14 @@ class Tap:
         if self._fresh:
             self._fresh = False
             events = events.removeprefix(BOM)
+        told = True
         for payload in self._reader.feed(events + b"\n" if events.endswith(b"\r") else events):
             if b'"content_block_delta"' in payload[:60]:  # nearly always
                 self._watch.started = True
             else:
-                self._look(payload)
+                told = self._look(payload)
                 if self._watch.over:
-                    events = _until(events, payload)
+                    events = _until(events, payload) if told else _before(events, payload)
                     break
         if not self._watch.started:
             self._early.append(events)
@@ -103,18 +112,17 @@ class Tap:
         if self._early:
             events = b"".join([*self._early, events])
             self._early.clear()
+        if self._watch.failed and not told:
+            return (events, error_event(self._watch.failed))
         return (events,)
 
-    def _look(self, payload: bytes) -> None:
-        try:
-            event = orjson.loads(payload)
-        except orjson.JSONDecodeError:
-            return  # the client is the judge of what it is sent
-        event = fields(event)
+    def _look(self, payload: bytes) -> bool:
+        """See what an event says; whether the client, too, understands it so."""
+        event = _parsed(payload)  # the client is the judge of what is no JSON
         kind = event.get("type")
-        if kind == "error":
-            self._watch.failed = from_error(event)
-            return
+        if failure := _error_in(event):
+            self._watch.failed = failure
+            return kind == "error"
         self._watch.started = self._watch.started or (isinstance(kind, str) and kind not in _SILENT)
         if kind == "message_start":
             self._count(event.get("message"))
@@ -125,6 +133,7 @@ class Tap:
             self._watch.stop = self._stop
         else:
             self._watch.passed_over(kind)
+        return True
 
     def _count(self, holder: object) -> None:
         self._watch.usage = self._watch.usage.updated(usage_of(holder))
@@ -137,6 +146,29 @@ def _until(events: bytes, payload: bytes) -> bytes:
         return events
     ends = (found + len(mark) for mark in _BOUNDARIES if (found := events.find(mark, at + len(payload))) >= 0)
     return events[: min(ends, default=len(events))]
+
+
+def _before(events: bytes, payload: bytes) -> bytes:
+    """The events before the one that holds this payload."""
+    at = events.find(payload)
+    if at < 0:  # its data stand in several lines
+        return events
+    ends = (found + len(mark) for mark in _BOUNDARIES if (found := events.rfind(mark, 0, at)) >= 0)
+    return events[: max(ends, default=0)]
+
+
+def _parsed(payload: bytes) -> dict[str, Any]:
+    try:
+        return fields(orjson.loads(payload))
+    except orjson.JSONDecodeError:
+        return {}
+
+
+def _error_in(event: dict[str, Any]) -> Failed | None:
+    """The error that an event tells; some gateways leave out the type, and clients then pass it over."""
+    if event.get("type") == "error" or (event.get("type") is None and event.get("error")):
+        return from_error(event)
+    return None
 
 
 def is_message(message: dict[str, Any]) -> bool:

@@ -150,6 +150,7 @@ class GeminiDecoder:
             yield usage
         if refused := blocked(chunk):
             reason, words = refused
+            self._searched = None  # what was found never comes
             yield from self._say(words)
             yield Stop("refusal", reason)
             return

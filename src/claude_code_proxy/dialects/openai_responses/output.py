@@ -1,7 +1,8 @@
 """The items of a reply, each put together from the events about it.
 
 An item is told in pieces and once more whole when it is done, and some servers leave out one or the other: what
-was said in pieces is not said again, what was not is.
+was said in pieces is not said again, what was not is. What it begins with is empty, but some servers put the first
+piece there, which mostly comes once more: it is said with the next piece, if that is another one, or at the end.
 """
 
 from __future__ import annotations
@@ -49,16 +50,19 @@ class Item:
 class Pieces:
     """Texts that come in pieces, by index, each perhaps once more whole."""
 
-    __slots__ = ("_half", "_said", "last", "torn")
+    __slots__ = ("_begun", "_half", "_said", "last", "torn")
 
     def __init__(self) -> None:
         self._said: dict[int, list[str]] = {}
+        self._begun: dict[int, str] = {}  # what a text began with, until more is known of it
         self._half = ""  # of a character
         self.last: int | None = None
         self.torn = False
 
     def add(self, index: int, piece: str) -> str:
         """One more piece; what can be said of it."""
+        if self._begun:
+            piece = _joined(self._begun.pop(index, ""), piece)
         self.last = index
         self._said.setdefault(index, []).append(piece)
         if self._half:
@@ -69,13 +73,25 @@ class Pieces:
             piece, self._half = piece[:-1], piece[-1]
         return paired(piece)
 
+    def begin(self, index: int, text: str) -> None:
+        """What a text begins with."""
+        if text and index not in self._said:
+            self._begun[index] = text
+
     def rest(self, index: int, whole: str) -> str:
         """The whole text; what of it was not said yet. Pieces are believed where they say something else."""
+        if whole:
+            self._begun.pop(index, None)
         said = "".join(self._said.get(index, ()))
         if not whole.startswith(said):
             self.torn = self.torn or bool(whole)
             return ""
         return self.add(index, whole[len(said) :]) if len(whole) > len(said) else ""
+
+    @property
+    def begun(self) -> Sequence[tuple[int, str]]:
+        """The texts of which only the beginning came, with that."""
+        return sorted(self._begun.items())
 
     def text(self, index: int) -> str:
         """All that was said of one text."""
@@ -123,7 +139,11 @@ class Message(Item):
                 yield from self._part(at, {"type": "output_text", "text": event.get("text")})
             case "refusal.done":
                 yield from self._part(at, {"type": "refusal", "refusal": event.get("refusal")})
-            case "content_part.done" | "content_part.added":
+            case "content_part.added":
+                part = fields(event.get("part"))
+                self.refused = self.refused or bool(part.get("refusal"))
+                self._pieces.begin(at, _raw(part.get("refusal") or part.get("text")))
+            case "content_part.done":
                 yield from self._part(at, fields(event.get("part")))
             case "output_text.annotation.added":
                 yield from self._citation(at, event.get("annotation"))
@@ -134,9 +154,11 @@ class Message(Item):
             content = [{"type": "output_text", "text": content}]
         for at, part in enumerate(items(content)):
             yield from self._part(at, fields(part))
+        for at, text in self._pieces.begun:
+            yield from _said(self._pieces.rest(at, text))
 
     def _part(self, at: int, part: dict[str, Any]) -> Iterator[Event]:
-        """A part as it is whole, or as it begins, mostly empty."""
+        """A part as it is whole."""
         refusal = part.get("refusal")
         self.refused = self.refused or bool(refusal)
         text = refusal or part.get("text")
@@ -176,7 +198,15 @@ class Reasoning(Item):
             yield from self._think(field, at, _raw(event.get("delta")), whole=False)
         else:
             text = _raw(event.get("text")) or _raw(fields(event.get("part")).get("text"))
-            yield from self._think(field, at, text, whole=True)
+            if what == "added":
+                self._begin(field, at, text)
+            else:
+                yield from self._think(field, at, text, whole=True)
+
+    def _begin(self, field: Literal["summary", "content"], at: int, text: str) -> None:
+        if text and self._field in {"", field}:
+            self._field = field
+            self._pieces.begin(at, text)
 
     def ended(self, item: dict[str, Any], /) -> Iterator[Event]:
         for field in ("summary", "content"):
@@ -184,6 +214,8 @@ class Reasoning(Item):
             for at, part in enumerate([parts] if isinstance(parts, str) else items(parts)):
                 text = part if isinstance(part, str) else fields(part).get("text")
                 yield from self._think(field, at, _raw(text), whole=True)
+        for at, text in self._pieces.begun:
+            yield from self._think(self._field or "summary", at, text, whole=True)
 
     def _think(self, field: Literal["summary", "content"], at: int, text: str, *, whole: bool) -> Iterator[Event]:
         if not text or self._field not in {"", field}:
@@ -214,12 +246,13 @@ class Reasoning(Item):
 class FunctionCall(Item):
     """A call of one of the client's functions."""
 
-    __slots__ = ("_announced", "_arguments", "_sent", "call_id", "name")
+    __slots__ = ("_announced", "_arguments", "_begun", "_sent", "call_id", "name")
 
     def __init__(self, kind: str, order: int, item: dict[str, Any]) -> None:
         super().__init__(kind, order, item)
         self._arguments = Arguments()
         self._announced = False
+        self._begun = _arguments(item.get("arguments"))
         self._sent: list[str] = []  # arguments that wait for the name
         self.call_id, self.name = _text(item.get("call_id")), _text(item.get("name"))
 
@@ -228,14 +261,17 @@ class FunctionCall(Item):
         """What tells it apart, for the reasoning before it."""
         return Next("call", id=self.ident, call_id=self.call_id)
 
-    def began(self, item: dict[str, Any], /) -> Iterator[Event]:
+    def began(self, _item: dict[str, Any], /) -> Iterator[Event]:
         if self.name and self.call_id:
             yield from self._announce()
-        yield from self._say(_arguments(item.get("arguments")))
 
     def took(self, kind: str, event: dict[str, Any], /) -> Iterator[Event]:
         if kind == "function_call_arguments.delta":
-            yield from self._say(_arguments(event.get("delta")))
+            piece = _arguments(event.get("delta"))
+            if piece and self._begun:
+                piece = piece if piece.lstrip().startswith("{") else self._begun + piece  # or it begins once more
+                self._begun = ""
+            yield from self._say(piece)
         elif kind == "function_call_arguments.done":
             self.name = self.name or _text(event.get("name"))
             yield from self._rest(_arguments(event.get("arguments")))
@@ -244,7 +280,7 @@ class FunctionCall(Item):
         self.call_id = self.call_id or _text(item.get("call_id")) or self.ident
         self.name = self.name or _text(item.get("name"))
         yield from self._announce()
-        yield from self._rest(_arguments(item.get("arguments")))
+        yield from self._rest(_arguments(item.get("arguments")) or self._begun)
         if rest := self._arguments.rest():
             yield ToolArgs(self.order, rest)
 
@@ -262,6 +298,8 @@ class FunctionCall(Item):
                 self._sent.append(said)
 
     def _rest(self, whole: str) -> Iterator[Event]:
+        if whole:
+            self._begun = ""
         said = self._arguments.said
         if whole.startswith(said):
             yield from self._say(whole[len(said) :])
@@ -314,6 +352,11 @@ OWNERS: Final[tuple[tuple[str, str], ...]] = (
     ("custom_tool_call_input", "custom_tool_call"),
 )
 """What an event's type begins with, and the type of item it is about, for items that were never announced."""
+
+
+def _joined(begun: str, piece: str) -> str:
+    """The first piece of a text, behind what the text began with, unless that is the same."""
+    return piece if begun.startswith(piece) or piece.startswith(begun) else begun + piece
 
 
 def _said(text: str) -> Sequence[Event]:

@@ -206,9 +206,8 @@ class ResponsesDecoder:
             error = response.get("error") or {"message": f"The upstream ended the reply with {status!r}."}
             yield failure_inside({"error": error})
             return
-        told = deque(self._items)
-        for whole in map(fields, items(response.get("output"))):
-            yield from self._finish(_match(told, whole) or self._new(whole, None), whole)
+        for item, whole in _paired(self._items, response):
+            yield from self._finish(item or self._new(whole, None), whole)
         if self._garbled and any(item.torn or not item.done for item in self._items if item.kind in KINDS):
             yield _NOT_JSON
             return
@@ -358,15 +357,28 @@ class ResponsesDecoder:
         return ToolCall(call.key, ident, client_name(call.name, self._tools))
 
 
-def _match(told: deque[Item], whole: dict[str, Any]) -> Item | None:
-    """Which of the items that were told so far is this one of the response's; those before it are passed over.
+def _paired(told: Sequence[Item], response: dict[str, Any]) -> Iterator[tuple[Item | None, dict[str, Any]]]:
+    """Each item of a whole response, with the one of those that were told so far which it is.
 
-    Some servers give an item another id in each event, or leave items out of the end that were in the stream.
+    Some servers put them in another order than they told them in, give an item another id in each event, or leave out
+    of the end what was in the stream. So one of the same id or call is looked for first, then one that no other is.
     """
-    for n, item in enumerate(told):
-        other = isinstance(item, FunctionCall) and item.call_id and item.call_id != whole.get("call_id")
-        if item.kind == whole.get("type") and not other:
-            for _ in range(n + 1):
-                told.popleft()
-            return item
-    return None
+    wholes = [fields(whole) for whole in items(response.get("output"))]
+    names = [_names(whole.get("id"), whole.get("call_id")) for whole in wholes]
+    left, claimed = list(told), set[object]().union(*names)
+    for whole, own in zip(wholes, names, strict=True):
+        same = [item for item in left if item.kind == whole.get("type") and not _calls_another(item, whole)]
+        known = [(item, _names(item.ident, getattr(item, "call_id", ""))) for item in same]
+        found = next((item for item, named in known if own & named), None)
+        found = found or next((item for item, named in known if not claimed & named), None)
+        if found:
+            left.remove(found)
+        yield found, whole
+
+
+def _names(*values: object) -> set[object]:
+    return {value for value in values if value and isinstance(value, str)}
+
+
+def _calls_another(item: Item, whole: dict[str, Any]) -> bool:
+    return isinstance(item, FunctionCall) and bool(item.call_id) and item.call_id != whole.get("call_id")
