@@ -108,7 +108,7 @@ class Incoming:
         """Send the request and wait for the head of the answer. Raises what aiohttp raises."""
         if (transport := self._connection.transport) is None:
             raise aiohttp.ServerDisconnectedError
-        transport.writelines((head, body))
+        transport.writelines((head, body) if body else (head,))  # asyncio 3.12 never has done with nothing
         while not self._has_head:
             if self._error:
                 raise self._error
