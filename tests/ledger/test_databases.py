@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import threading
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -261,7 +262,7 @@ def test_one_of_a_newer_version_is_left_alone(place: str) -> None:
         with psycopg.connect(place) as postgres:
             postgres.execute(f"UPDATE ledger_version SET version = {VERSION + 1}".encode())
     else:
-        with sqlite3.connect(place) as sqlite:
+        with closing(sqlite3.connect(place, isolation_level=None)) as sqlite:
             sqlite.execute(f"PRAGMA user_version = {VERSION + 1}")
     with pytest.raises(LedgerError, match="newer version"):
         connect(place)
