@@ -11,7 +11,6 @@ import anthropic
 import pytest
 import pytest_asyncio
 
-from grammar import read
 from upstreams import FakeOllama, Http, Model, Msg, Raw, text, thinking, tool_use
 from upstreams.messages import sse
 from upstreams.ollama import DEFAULT_CTX, messages_error, native_error, page_not_found
@@ -208,25 +207,15 @@ async def test_a_derived_model_that_was_removed_is_made_again(ollama: FakeOllama
 # -- what Ollama sends arrives
 
 
-async def test_every_word_of_a_stream_arrives_under_the_name_that_was_asked(ollama: FakeOllama, url: str) -> None:
-    ollama.models["words"] = WIDE
+async def test_every_byte_of_a_stream_arrives_but_the_name(ollama: FakeOllama, url: str) -> None:
+    ollama.models["bytes"] = WIDE
     ollama.use(Msg([thinking("Hm."), text("größer \u2028 x-ctx1"), tool_use("f", {"a": [1]}, "call_1")]))
-    answer = await send(url, "/ollama:words/v1/messages", STREAM)
-    reply = read(answer.body)
-    assert (reply.thinking, reply.text, reply.calls) == ("Hm.", "größer \u2028 x-ctx1", [("f", {"a": [1]})])
-    assert (reply.stop_reason, reply.ended, reply.message["model"]) == ("tool_use", True, "words")
-    assert json.loads(ollama.posts[-1].raw) == STREAM | {"model": "words:latest-ctx128000"}
-
-
-async def test_an_index_that_comes_twice_is_told_apart(ollama: FakeOllama, url: str) -> None:
-    """As Ollama sends it until 0.32 where a model writes before it thinks."""
-    ollama.models["twice"] = WIDE
-    start, *events, delta, end = Msg([text("---"), thinking("Hm.")], ping=False).events("twice")
-    again = [{**event, "index": 0} for event in events if event["type"] != "content_block_stop"]
-    ollama.use(Raw([("raw", sse(event)) for event in (start, *again, delta, end)]))
-    reply = read((await send(url, "/ollama:twice/v1/messages", STREAM)).body)
-    assert [block["type"] for block in reply.blocks] == ["text", "thinking"]
-    assert (reply.text, reply.thinking, reply.ended) == ("---", "Hm.", True)
+    answer = await send(url, "/ollama:bytes/v1/messages", STREAM)
+    sent = bytes(ollama.posts[-1].sent)
+    assert answer.body == sent.replace(b'"model":"bytes:latest-ctx128000"', b'"model":"bytes"', 1)
+    assert sent.count(b"bytes:latest-ctx128000") == 1
+    ours = json.loads(ollama.posts[-1].raw)
+    assert ours == STREAM | {"model": "bytes:latest-ctx128000"}
 
 
 async def test_a_stream_is_relayed_while_it_comes(ollama: FakeOllama, url: str) -> None:

@@ -202,16 +202,15 @@ def reply(call: Call, _: Outgoing, answer: Answer, watch: Watch) -> Reply:
     Taken apart are only a whole message sent to a client that waits for a stream, and the streams of
     providers that are known to deviate; a whole message that lacks something is completed.
     """
-    model = call.shown or call.model
     if not call.head.stream:
-        mend = partial(mended, ident=f"msg_{call.seed}", model=model)
+        mend = partial(mended, ident=f"msg_{call.seed}", model=call.shown or call.model)
         return _renamed(call, WholeTap(watch, mend))
     if answer.media_type == "application/json":
         return Pipe(Whole(), MessageDecoder(), told(call, watch))
     if answer.media_type == MEDIA_TYPE:
         return Pipe(EventStream(), Tap(watch))
     if quirks_of(call.quirks).native == "mended":
-        return Pipe(SSE(), NativeDecoder(call.seed, watch.passed_over), told(call, watch, model))
+        return Pipe(SSE(), NativeDecoder(call.seed, watch.passed_over), told(call, watch))
     return _renamed(call, Tap(watch))
 
 

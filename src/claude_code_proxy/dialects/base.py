@@ -154,7 +154,7 @@ def translated(call: Call, answer: Answer, watch: Watch, decoder: Decoder, *filt
     return Pipe(framing, decoder, *filters, told(call, watch))
 
 
-def told(call: Call, watch: Watch, model: str = "") -> Machine[Event, bytes]:
-    """The last stage: events in the form the client asked for. `model` is who answers, if that is told."""
+def told(call: Call, watch: Watch) -> Machine[Event, bytes]:
+    """The last stage: events in the form the client asked for."""
     last = Encoder if call.head.stream else Collector
-    return last(f"msg_{call.seed}", model or call.head.model, watch)
+    return last(f"msg_{call.seed}", call.head.model, watch)
